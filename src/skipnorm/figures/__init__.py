@@ -1,0 +1,12 @@
+"""Evidence in, plotly figure out; one palette, theory drawn beside the measurement.
+
+Figures compute nothing but means and intervals, and they show what is not finite as such. Nothing
+here imports torch.
+"""
+
+from skipnorm.figures.intervals import intervals
+from skipnorm.figures.palette import SERIES, twins
+from skipnorm.figures.profile import profile
+from skipnorm.figures.strip import strip
+
+__all__ = ["SERIES", "intervals", "profile", "strip", "twins"]

@@ -1,0 +1,125 @@
+"""From evidence to the numbers that are ruled on: one series of effects for every case."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from skipnorm.errors import ClaimError
+from skipnorm.evidence.gathering import RECORDED
+from skipnorm.verdicts.claim import Claim
+from skipnorm.verdicts.predictions import Band, Identity
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of a claim: its effects over the seeds, and what was predicted for it."""
+
+    name: str
+    values: np.ndarray
+    missing: int
+    target: float
+    band: Band
+
+    @property
+    def diverged(self) -> int:
+        """How many of the effects are not finite."""
+        return int((~np.isfinite(self.values)).sum())
+
+
+def cases(claim: Claim, evidence: xr.Dataset) -> list[Case]:
+    """Every case of a claim with its effects; seeds whose trials never ran are left out.
+
+    Raises:
+        ClaimError: the evidence lacks what the claim measures, the effect has dimensions other
+            than seed and case, or (on the log scale) a negative effect or target.
+    """
+    effect = _measure(claim, evidence)
+    absent = _absent(claim, evidence, effect)
+    found = []
+    for index, name in enumerate(_names(effect)):
+        row = effect.isel(case=index) if "case" in effect.dims else effect
+        gone = absent.isel(case=index) if "case" in effect.dims else absent
+        values = np.asarray(row.values, float).ravel()[~gone.values.ravel()]
+        target = _target(claim, evidence, row)
+        _check_scale(claim, values, target)
+        band = claim.prediction.band(target)
+        found.append(Case(name, values, int(gone.sum()), target, band))
+    return found
+
+
+def _measure(claim: Claim, evidence: xr.Dataset) -> xr.DataArray:
+    try:
+        with np.errstate(all="ignore"):
+            effect = claim.effect(evidence)
+    except KeyError as cause:
+        raise ClaimError(
+            f"claim {claim.name!r} looks for {cause}, which this evidence has not; it holds "
+            f"{sorted(map(str, evidence.variables))}"
+        ) from cause
+    if not isinstance(effect, xr.DataArray):
+        raise ClaimError(
+            f"claim {claim.name!r}: expected a DataArray as effect, found {type(effect).__name__}"
+        )
+    dims = set(map(str, effect.dims))
+    needed = set() if isinstance(claim.prediction, Identity) else {"seed"}
+    if not needed <= dims or (needed and not dims <= {"seed", "case"}):
+        raise ClaimError(
+            f"claim {claim.name!r}: expected an effect over seed and, if need be, case, "
+            f"found {tuple(map(str, effect.dims))}; select or average the rest"
+        )
+    if effect.size == 0:
+        raise ClaimError(f"claim {claim.name!r}: its effect is empty; no trial measured it")
+    return effect
+
+
+def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.DataArray:
+    """Where an effect is NaN only because a trial was never run.
+
+    Such an effect becomes a number when the trials that never ran are filled with one; the NaN of
+    a trial that diverged stays.
+    """
+    nothing = xr.zeros_like(effect, dtype=bool)
+    if RECORDED not in evidence or bool(evidence[RECORDED].all()):
+        return nothing
+    ran = evidence[RECORDED]
+    filled = evidence.assign(
+        {
+            name: variable.where(ran, 1.0).transpose(*variable.dims)
+            for name, variable in evidence.data_vars.items()
+            if variable.dtype.kind == "f" and set(ran.dims) <= set(variable.dims)
+        }
+    )
+    return nothing | (effect.isnull() & _measure(claim, filled).notnull())
+
+
+def _names(effect: xr.DataArray) -> list[str]:
+    if "case" not in effect.dims:
+        return [""]
+    return [str(name) for name in effect["case"].values]
+
+
+def _target(claim: Claim, evidence: xr.Dataset, row: xr.DataArray) -> float:
+    value = claim.prediction.value
+    if not callable(value):
+        return float(value)
+    predicted = value(evidence)
+    if "case" in predicted.dims:
+        label = row["case"].item()
+        if label not in predicted["case"].values:
+            raise ClaimError(f"claim {claim.name!r} predicts nothing for the case {label!r}")
+        predicted = predicted.sel(case=label)
+    if predicted.size != 1 or not np.isfinite(predicted.item()):
+        raise ClaimError(
+            f"claim {claim.name!r}: expected one finite prediction for every case, "
+            f"found {predicted.values}"
+        )
+    return float(predicted.item())
+
+
+def _check_scale(claim: Claim, values: np.ndarray, target: float) -> None:
+    if claim.scale == "log" and (target < 0 or bool((values < 0).any())):
+        raise ClaimError(
+            f"claim {claim.name!r} is on the log scale and has a negative effect or target; "
+            "use scale='linear', or a ratio as the effect"
+        )

@@ -1,0 +1,132 @@
+"""What a claim predicts, written before the run: a band in which its effect should lie."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import xarray as xr
+
+from skipnorm.errors import ClaimError
+from skipnorm.evidence.wording import number, percent
+
+Target = float | Callable[[xr.Dataset], xr.DataArray]
+"""A number, or a function of the evidence that gives one number for every case."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """The closed range of effects that a prediction allows; either end may be infinite.
+
+    >>> Band(1.0, 2.0).holds(1.1, 2.0), Band(1.0, 2.0).excludes(2.1, 3.0)
+    (True, True)
+    """
+
+    low: float
+    high: float
+
+    def holds(self, low: float, high: float) -> bool:
+        """Whether the whole interval [low, high] lies inside."""
+        return self.low <= low and high <= self.high
+
+    def excludes(self, low: float, high: float) -> bool:
+        """Whether the whole interval [low, high] lies outside, on one side."""
+        return high < self.low or low > self.high
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The finite ends, against which an effect is tested."""
+        return tuple(edge for edge in (self.low, self.high) if math.isfinite(edge))
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """The effect is `value` or more: the smallest effect that matters."""
+
+    value: Target
+
+    def band(self, target: float) -> Band:
+        """The allowed effects, for the number that `value` stands for in one case."""
+        return Band(target, math.inf)
+
+    def words(self, target: float) -> str:
+        """The prediction in print, for the number that stands in it in one case."""
+        return f"at least {number(target)}"
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """The effect is `value` or less."""
+
+    value: Target
+
+    def band(self, target: float) -> Band:
+        """The allowed effects, for the number that `value` stands for in one case."""
+        return Band(-math.inf, target)
+
+    def words(self, target: float) -> str:
+        """The prediction in print, for the number that stands in it in one case."""
+        return f"at most {number(target)}"
+
+
+@dataclass(frozen=True)
+class Near:
+    """The effect equals `target` as far as matters: within `tolerance` of it.
+
+    With `relative=True` the tolerance is a share of the target: `Near(2.0, 0.05, relative=True)`
+    allows 1.9 to 2.1.
+    """
+
+    target: Target
+    tolerance: float
+    relative: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that allows nothing."""
+        _positive(self.tolerance)
+
+    @property
+    def value(self) -> Target:
+        """The target, under the name that the other predictions use."""
+        return self.target
+
+    def band(self, target: float) -> Band:
+        """The allowed effects, for the number that the target stands for in one case."""
+        reach = self.tolerance * abs(target) if self.relative else self.tolerance
+        return Band(target - reach, target + reach)
+
+    def words(self, target: float) -> str:
+        """The prediction in print, for the number that stands in it in one case."""
+        reach = percent(self.tolerance) if self.relative else number(self.tolerance)
+        return f"{number(target)} ± {reach}"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The effect is zero to within rounding: judged by `tolerance` alone, without seeds."""
+
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        """Refuse a tolerance that allows nothing."""
+        _positive(self.tolerance)
+
+    @property
+    def value(self) -> Target:
+        """Zero, under the name that the other predictions use."""
+        return 0.0
+
+    def band(self, target: float = 0.0) -> Band:
+        """The allowed deviations."""
+        return Band(target - self.tolerance, target + self.tolerance)
+
+    def words(self, target: float = 0.0) -> str:
+        """The prediction in print, for the number that stands in it in one case."""
+        return f"{number(target)} ± {number(self.tolerance)}"
+
+
+Prediction = AtLeast | AtMost | Near | Identity
+
+
+def _positive(tolerance: float) -> None:
+    if not (tolerance > 0 and math.isfinite(tolerance)):
+        raise ClaimError(f"expected a tolerance above 0, found {tolerance}; nothing could meet it")
