@@ -1,0 +1,148 @@
+"""Altering what happens at sites while a network runs, in training too.
+
+The tap sits in the modules that own the sites, not at the root: so the alteration holds under any entry point of the
+model and in what gradient checkpointing computes for a second time.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from skipnorm.anatomy.lineage import Lineage
+from skipnorm.anatomy.operations import Operation, Role, source_of
+from skipnorm.anatomy.sites import Address, Anatomy, Site, Skip
+from skipnorm.anatomy.taps import Frame, Tap, tapped
+from skipnorm.anatomy.terms import terms_of
+from skipnorm.errors import SurgeryError, nearest
+
+__all__ = ["Edit", "Occasion", "altered"]
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """One execution of a site that is being altered.
+
+    Attributes:
+        site: the site.
+        ports: how to get the tensor at `input` (norms and activations) or at `shortcut` and `branch` (skips).
+        original: carries out the call as the network wrote it.
+    """
+
+    site: Site
+    ports: Mapping[str, Callable[[], Tensor]]
+    original: Callable[[], Tensor]
+
+    def __getitem__(self, port: str) -> Tensor:
+        """The tensor at a port; an unknown port raises SurgeryError."""
+        if port not in self.ports:
+            raise SurgeryError(f"{self.site.name} has no such port: {nearest(port, self.ports)}")
+        return self.ports[port]()
+
+
+Edit = Callable[[Occasion], Tensor]
+
+
+@contextmanager
+def altered(network: nn.Module, anatomy: Anatomy, edits: Mapping[str, Edit]) -> Iterator[None]:
+    """Let `edits`, by name of site, say what the site returns, for the duration of the context.
+
+    Exact under gradient checkpointing of modules and of methods (either `use_reentrant`), and under every entry point.
+    An altered in-place call writes its result into the same tensor.
+
+    Raises:
+        SurgeryError: a name is none of the anatomy's; or the site lies in a function without a module that is
+            checkpointed, so that the recomputation would bypass the alteration.
+
+    >>> import torch
+    >>> from skipnorm.anatomy import anatomy
+    >>> network, x = nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.ones(1, 2)
+    >>> with altered(network, anatomy(network, x), {"1": lambda occasion: torch.zeros(1, 2)}):
+    ...     network(x).sum().item()
+    0.0
+    """
+    sites = {site.name: site for site in anatomy.sites}
+    for name in edits:
+        if name not in sites:
+            raise SurgeryError(nearest(name, sites))
+    tap = _Alteration(
+        network, {sites[name].address: (sites[name], edit) for name, edit in edits.items()}
+    )
+    with tapped(tap):
+        yield
+
+
+class _Alteration(Tap):
+    recalls = True
+
+    def __init__(self, network: nn.Module, edits: Mapping[Address, tuple[Site, Edit]]) -> None:
+        super().__init__(network)
+        self._edits = edits
+        self._operations = {address.operation for address in edits}
+
+    def on_call(
+        self,
+        op: Operation,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        frame = self.frame
+        if frame is None or op.name not in self._operations:
+            return function(*args, **kwargs)
+        known = self._edits.get(frame.address(op.name))
+        if known is None:
+            return function(*args, **kwargs)
+        site, edit = known
+        _refuse_bypass(site)
+        occasion = Occasion(site, _ports(site, op, args, kwargs), lambda: function(*args, **kwargs))
+        result = edit(occasion)
+        target = args[0] if op.in_place else kwargs.get("out")
+        if isinstance(target, Tensor) and result is not target:
+            return target.copy_(result)
+        return result
+
+    def on_exit(self, frame: Frame, result: Any) -> Any:
+        known = self._edits.get(Address(frame.call.label, frame.method, "", 1))
+        if known is None:
+            return result
+        site, edit = known
+        return edit(Occasion(site, {"input": lambda: frame.inputs[0]}, lambda: result))
+
+
+def _ports(
+    site: Site, op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Callable[[], Tensor]]:
+    if not isinstance(site, Skip):
+        source = source_of(op, args, kwargs)
+        return {} if source is None else {"input": lambda: source}
+    if op.role is Role.CONCAT:
+        tensors = list(args[0] if args else kwargs["tensors"])
+        return {
+            "shortcut": lambda: tensors[site.shortcuts[0]],
+            "branch": lambda: tensors[site.branch],
+        }
+    terms = terms_of(op, args, kwargs, Lineage())
+    if terms is None:
+        raise SurgeryError(
+            f"expected a sum at {site.name}, found a call of {op.name} without two terms"
+        )
+    values = terms.values
+    return {"shortcut": values[site.shortcuts[0]], "branch": values[site.branch]}
+
+
+def _refuse_bypass(site: Site) -> None:
+    """Between a site and the method that owns it no checkpoint may lie: its recomputation would begin inside."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code is not Tap.enter.__code__:
+        if frame.f_code.co_filename.endswith(
+            ("torch/utils/checkpoint.py", "torch\\utils\\checkpoint.py")
+        ):
+            raise SurgeryError(
+                f"expected {site.name} to be checkpointed as part of a module or a method, found a bare function in "
+                "between, whose recomputation would bypass the alteration. Checkpoint the module instead."
+            )
+        frame = frame.f_back  # type: ignore[assignment]

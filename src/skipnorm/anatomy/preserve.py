@@ -1,0 +1,170 @@
+"""Leave no trace: everything that looking at a network could change is put back, also when it raises."""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Ledger", "random_states_kept", "untouched"]
+
+_Restore = list[tuple[Any, Any]]
+_LEAVES = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    bool,
+    type,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    torch.dtype,
+)
+_DEPTH = 4
+
+
+@contextmanager
+def untouched(network: nn.Module) -> Iterator["Ledger"]:
+    """Put the network, torch's global flags and every random state back to what they were on entry.
+
+    Covers buffers and other tensors that the modules hold, `.grad`, mode, hooks and whatever else is in each module's
+    `__dict__`: counters, caches, lists of tensors. Parameters are not copied: the ledger that is handed out
+    takes a copy of one at the moment before it is written into.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(random_states_kept())
+        stack.enter_context(_flags())
+        ledger = Ledger(network)
+        try:
+            yield ledger
+        finally:
+            ledger.restore()
+
+
+class Ledger:
+    """What a network's modules held, by value where it is small and by reference where that is enough."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
+        self._holders: list[tuple[Any, Any]] = []
+        self._grads = [(parameter, parameter.grad) for parameter in network.parameters()]
+        self._parameters = {
+            _memory(parameter): parameter
+            for parameter in network.parameters()
+            if _memory(parameter)
+        }
+        seen: set[int] = set()
+        for module in network.modules():
+            self._note(module.__dict__, seen, _DEPTH)
+
+    def _note(self, value: Any, seen: set[int], depth: int) -> None:
+        if value is None or isinstance(value, _LEAVES) or id(value) in seen or depth < 0:
+            return
+        seen.add(id(value))
+        if isinstance(value, nn.Parameter | nn.Module):
+            return
+        if isinstance(value, Tensor):
+            self.keep(value)
+        elif isinstance(value, dict):
+            self._holders.append((value, dict(value)))
+            for each in list(value.values()):
+                self._note(each, seen, depth)
+        elif isinstance(value, list | set):
+            self._holders.append((value, type(value)(value)))
+            for each in value:
+                self._note(each, seen, depth - 1)
+        elif isinstance(value, tuple):
+            for each in value:
+                self._note(each, seen, depth - 1)
+        elif hasattr(value, "__dict__"):
+            self._note(value.__dict__, seen, depth - 1)
+
+    def keep(self, tensor: Tensor) -> None:
+        """Remember the tensor's values."""
+        with torch.no_grad():
+            self._tensors.setdefault(id(tensor), (tensor, tensor.detach().clone()))
+
+    def holds(self, tensor: Tensor) -> bool:
+        """Whether the tensor is one of those that the modules hold."""
+        return id(tensor) in self._tensors
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Somebody is about to write into this tensor: if it is memory of a parameter, remember that parameter."""
+        parameter = self._parameters.get(_memory(tensor))
+        if parameter is not None:
+            self.keep(parameter)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for holder, content in self._holders:
+            if _entries(holder) == _entries(content):
+                continue
+            holder.clear()
+            holder.extend(content) if isinstance(holder, list) else holder.update(content)
+        for tensor, value in self._tensors.values():
+            with torch.no_grad(), torch.inference_mode(tensor.is_inference()):
+                if not _same(tensor, value):
+                    tensor.data.copy_(value)
+        for parameter, grad in self._grads:
+            if parameter.grad is not grad:
+                parameter.grad = grad
+
+
+def _entries(holder: Any) -> list[Any]:
+    if isinstance(holder, dict):
+        return [(key, id(value)) for key, value in holder.items()]
+    return [id(value) for value in holder]
+
+
+def _same(tensor: Tensor, value: Tensor) -> bool:
+    return tensor.shape == value.shape and torch.equal(tensor, value)
+
+
+def _memory(tensor: Tensor) -> int | None:
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Put the random states of Python, numpy and torch back to what they were on entry."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    accelerators = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if accelerators:
+            torch.cuda.set_rng_state_all(accelerators)
+
+
+@contextmanager
+def _flags() -> Iterator[None]:
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    cudnn = torch.backends.cudnn
+    switches = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_float32_matmul_precision(precision)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = switches
+        torch.backends.mha.set_fastpath_enabled(fast_path)
