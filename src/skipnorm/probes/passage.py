@@ -1,0 +1,247 @@
+"""One forward and one backward pass through a network, during which every probe reads every site."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from skipnorm.anatomy.channels import channel_dimension
+from skipnorm.anatomy.discover import observe
+from skipnorm.anatomy.preserve import untouched
+from skipnorm.anatomy.sighting import Sighting
+from skipnorm.anatomy.sites import Anatomy
+from skipnorm.errors import ProbeError
+from skipnorm.probes.objective import Loss, inputs_of, loss_of
+from skipnorm.probes.probe import Flow, Numbers, Port, Probe
+
+__all__ = ["Place", "Reading", "pass_through"]
+
+Place = tuple[int, Port]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the probes read in one pass.
+
+    Attributes:
+        anatomy: the sites that were met.
+        numbers: by quantity and place (index of site, port), one number each.
+        loss: the value of the loss, or None where no gradient was asked for.
+        notes: what could not be read, and why.
+    """
+
+    anatomy: Anatomy
+    numbers: Mapping[str, Mapping[Place, float]]
+    loss: float | None
+    notes: tuple[str, ...]
+
+
+def pass_through(
+    network: nn.Module, batch: Any, probes: Sequence[Probe], *, loss: Loss = None
+) -> Reading:
+    """Run a network forward, and backward if a probe asks for it, and read every site on the way.
+
+    The network is left as it was: weights, buffers, `.grad`, mode, hooks and random state. Only gradients with
+    respect to the signal are computed, none with respect to parameters; so a frozen network is read like any other.
+
+    Raises:
+        AnatomyError: the network cannot be looked at.
+        ProbeError: the loss cannot be found or differentiated.
+    """
+    args, named, targets = inputs_of(batch)
+    backward = any(probe.needs_gradient for probe in probes)
+    with (
+        torch.inference_mode(False),
+        untouched(network) as ledger,
+        torch.set_grad_enabled(backward),
+    ):
+        reader = _Reader(probes)
+        if backward:
+            args, named = reader.rooted(args), reader.rooted(named)
+        observer, outputs = observe(
+            getattr(network, "_orig_mod", network), args, named, ledger, reader
+        )
+        value = None
+        if backward:
+            objective = loss_of(outputs, targets, loss)
+            value = float(objective.detach())
+            torch.autograd.grad(objective, reader.roots, allow_unused=True)
+        kind = type(getattr(network, "_orig_mod", network)).__name__
+        anatomy = Anatomy(kind, observer.sites, observer.notes())
+        return Reading(anatomy, reader.settled(), value, tuple(dict.fromkeys(reader.notes)))
+
+
+@dataclass
+class _Skip:
+    """The edges of a skip in autograd's graph, until the gradient comes by."""
+
+    shortcut: GradientEdge | None = None
+    branch: GradientEdge | None = None
+    shapes: tuple[torch.Size, ...] = ()
+    parts: tuple[Tensor, Tensor] | None = None
+
+
+class _Reader:
+    """The listener that hands what passes at each place to the probes."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self.roots: list[Tensor] = []
+        self.notes: list[str] = []
+        self._values = [probe.on_value for probe in probes if probe.on_value is not None]
+        self._gradients = [
+            (probe.on_gradient, _Memory()) for probe in probes if probe.on_gradient is not None
+        ]
+        self._flows = [probe.on_flow for probe in probes if probe.on_flow is not None]
+        self.edges = bool(self._flows)
+        self._numbers: dict[str, dict[Place, Tensor | float]] = {
+            quantity.name: {} for probe in probes for quantity in probe.quantities
+        }
+        self._seen: dict[tuple[int, int], tuple[weakref.ref[Tensor], list[Place], Numbers]] = {}
+        self._skips: dict[int, _Skip] = {}
+
+    def rooted(self, value: Any) -> Any:
+        """The same inputs as roots of the graph, in copies that the network may write into."""
+        if isinstance(value, Tensor):
+            return self.adopt(value) if value.is_floating_point() else value.clone()
+        if isinstance(value, Mapping):
+            return {key: self.rooted(each) for key, each in value.items()}
+        if isinstance(value, tuple | list):
+            return (
+                type(value)(self.rooted(each) for each in value)
+                if type(value) in (tuple, list)
+                else value
+            )
+        return value
+
+    def adopt(self, tensor: Tensor) -> Tensor:
+        """A root of the graph with the tensor's values; what is handed out may be written into."""
+        root = tensor.detach().clone().requires_grad_()
+        self.roots.append(root)
+        return root.clone()
+
+    def value(self, sighting: Sighting, port: str, tensor: Tensor, channels: int | None) -> None:
+        """Read the values now, and the gradient when it comes."""
+        if not (tensor.is_floating_point() and tensor.dim()):
+            return
+        place: Place = (sighting.index, port)  # type: ignore[assignment]
+        key = (id(tensor), tensor._version)
+        known = self._seen.get(key)
+        if known is not None and known[0]() is tensor:
+            known[1].append(place)
+            self._note([place], known[2])
+        else:
+            self._read(key, place, tensor, channel_dimension(tensor, channels))
+        if self._flows and sighting.finding.kind == "skip" and tensor.requires_grad:
+            self._follow(sighting, port, tensor)
+
+    def settled(self) -> dict[str, dict[Place, float]]:
+        """Every number as a float; what was never written stays away."""
+        return {
+            name: {place: float(number) for place, number in numbers.items()}
+            for name, numbers in self._numbers.items()
+        }
+
+    def _read(self, key: tuple[int, int], place: Place, tensor: Tensor, channels: int) -> None:
+        with torch.no_grad():
+            found: dict[str, Tensor | float] = {}
+            for read in self._values:
+                found |= read(tensor.detach(), channels)
+        places = [place]
+        self._seen[key] = (weakref.ref(tensor), places, found)
+        self._note(places, found)
+        if self._gradients and tensor.requires_grad:
+            tensor.register_hook(self._on_gradient(places, channels))  # type: ignore[no-untyped-call]
+
+    def _note(self, places: Sequence[Place], found: Numbers) -> None:
+        for name, number in found.items():
+            for place in places:
+                self._numbers[name][place] = number
+
+    def _on_gradient(self, places: list[Place], channels: int) -> Callable[[Tensor], None]:
+        def read(gradient: Tensor) -> None:
+            with torch.no_grad():
+                for probe, memory in self._gradients:
+                    self._note(places, probe(gradient, channels, memory.of_pass))
+
+        return read
+
+    def _follow(self, sighting: Sighting, port: str, tensor: Tensor) -> None:
+        skip = self._skips.setdefault(sighting.index, _Skip())
+        if port == "shortcut":
+            skip.shortcut = get_gradient_edge(tensor)
+            skip.shapes = (tensor.shape,)
+        elif port == "branch":
+            skip.branch = get_gradient_edge(tensor)
+            skip.shapes = (*skip.shapes, tensor.shape)
+        elif port == "output":
+            ancestor = sighting.finding.ancestor
+            edge = ancestor.edge if ancestor is not None else None
+            if edge is None or skip.shortcut is None or skip.branch is None:
+                return
+            tensor.register_hook(self._on_sum(sighting, skip, edge))  # type: ignore[no-untyped-call]
+            edge.node.register_prehook(self._on_ancestor(sighting, skip, edge))
+
+    def _on_sum(
+        self, sighting: Sighting, skip: _Skip, ancestor: GradientEdge
+    ) -> Callable[[Tensor], None]:
+        def share(gradient: Tensor) -> None:
+            ends = [edge for edge in (skip.shortcut, skip.branch) if edge is not None]
+            parts = sighting.finding.shares(gradient, skip.shapes)
+            try:
+                with torch.enable_grad():
+                    first, second = (
+                        self._pull(edge, ancestor, part)
+                        for edge, part in zip(ends, parts, strict=True)
+                    )
+            except RuntimeError as error:
+                self.notes.append(f"flow through {sighting.address.label or 'the root'}: {error}")
+                return
+            skip.parts = (first, second)
+
+        return share
+
+    @staticmethod
+    def _pull(end: GradientEdge, ancestor: GradientEdge, gradient: Tensor) -> Tensor:
+        if end.node is ancestor.node and end.output_nr == ancestor.output_nr:
+            return gradient.detach()
+        (pulled,) = torch.autograd.grad(
+            [end], [ancestor], [gradient.detach()], retain_graph=True, allow_unused=True
+        )
+        return torch.zeros(()) if pulled is None else pulled.detach()
+
+    def _on_ancestor(
+        self, sighting: Sighting, skip: _Skip, edge: GradientEdge
+    ) -> Callable[[tuple[Tensor, ...]], None]:
+        def settle(gradients: tuple[Tensor, ...]) -> None:
+            total = gradients[edge.output_nr]
+            if skip.parts is None or total is None:
+                return
+            shortcut, branch = skip.parts
+            skip.parts = None
+            with torch.no_grad():
+                for flow in self._flows:
+                    numbers = flow(
+                        Flow(total.detach(), shortcut.expand_as(total), branch.expand_as(total))
+                    )
+                    self._note([(sighting.index, "output")], numbers)
+
+        return settle
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self.of_pass: dict[Any, Any] = {}
+
+
+def check_probes(probes: Sequence[Probe]) -> None:
+    """Raise ProbeError where two probes give a quantity the same name."""
+    names = [quantity.name for probe in probes for quantity in probe.quantities]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ProbeError(
+            f"expected each quantity from one probe, found {twice} from several. Leave one of them out."
+        )

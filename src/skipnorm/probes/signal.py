@@ -1,0 +1,103 @@
+"""How large the signal is at every site, and how alike the samples are that it carries."""
+
+import torch
+from torch import Tensor
+
+from skipnorm.evidence.schema import Quantity
+from skipnorm.formulas.moments import channel_variance, kurtosis
+from skipnorm.formulas.rank import effective_rank
+from skipnorm.formulas.similarity import sample_correlation
+from skipnorm.probes.probe import Numbers, Probe
+
+__all__ = ["likeness", "moments"]
+
+_PLACE = ("site", "port")
+CANCELLATION = 1e-3  # below this share of the mean square, a variance by subtraction loses digits
+
+
+def moments() -> Probe:
+    """How large the signal is at each site, and how that splits into channel means and channel variances.
+
+    `mean_square = channel_squared_mean + channel_variance`: the curves of a signal propagation plot.
+    """
+    return Probe(
+        "moments",
+        1,
+        (
+            Quantity("mean_square", _PLACE, "1", "mean of the squared values", "definition"),
+            Quantity(
+                "channel_squared_mean",
+                _PLACE,
+                "1",
+                "mean over channels of the squared channel mean: what all samples share",
+                "Brock, De & Smith 2021, signal propagation plots",
+            ),
+            Quantity(
+                "channel_variance",
+                _PLACE,
+                "1",
+                "mean over channels of the (biased) channel variance: what tells samples apart",
+                "Brock, De & Smith 2021, signal propagation plots",
+            ),
+        ),
+        on_value=_moments,
+        cost="1 forward, and two sweeps over each signal",
+    )
+
+
+def _moments(values: Tensor, channels: int) -> Numbers:
+    wide = torch.float32 if values.dtype in (torch.float16, torch.bfloat16) else values.dtype
+    count, others = values.numel(), [dim for dim in range(values.dim()) if dim != channels]
+    size = torch.linalg.vector_norm(values, dtype=wide).square() / count
+    means = values.sum(others, dtype=wide) * (values.shape[channels] / count)
+    shared = means.square().mean()
+    variance = size - shared
+    if not bool(variance > CANCELLATION * size):
+        variance = channel_variance(values, channels)
+    return {"mean_square": size, "channel_squared_mean": shared, "channel_variance": variance}
+
+
+def likeness(samples: int = 32) -> Probe:
+    """How alike the first `samples` samples are at each site, how many directions they fill, how heavy the tails are.
+
+    Dearer than `moments` (a singular value decomposition each), so it looks at a named subset of the batch.
+    """
+    source = f"on the first {samples} samples"
+    return Probe(
+        "likeness",
+        1,
+        (
+            Quantity(
+                "kurtosis",
+                _PLACE,
+                "1",
+                "mean kurtosis of the channels that vary; 3 for a Gaussian",
+                f"definition, {source}",
+            ),
+            Quantity(
+                "sample_correlation",
+                _PLACE,
+                "1",
+                "mean cosine between the values of two different samples",
+                f"Poole et al. 2016, {source}",
+            ),
+            Quantity(
+                "effective_rank",
+                _PLACE,
+                "directions",
+                "exponential of the entropy of the singular values of the samples x features matrix",
+                f"Roy & Vetterli 2007, {source}",
+            ),
+        ),
+        on_value=lambda values, channels: _likeness(values[:samples], channels),
+        settings={"samples": samples},
+        cost=f"1 forward, and a decomposition of {samples} samples at each site",
+    )
+
+
+def _likeness(values: Tensor, channels: int) -> Numbers:
+    return {
+        "kurtosis": kurtosis(values, channels),
+        "sample_correlation": sample_correlation(values),
+        "effective_rank": effective_rank(values),
+    }

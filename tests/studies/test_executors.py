@@ -1,0 +1,154 @@
+"""Executors: every trial has exactly one outcome, whatever happens to the worker that has it."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from skipnorm.errors import StudyError
+from skipnorm.studies.executors import EXECUTORS, in_process, processes
+from skipnorm.studies.outcome import Outcome
+from skipnorm.studies.plan import plan
+from skipnorm.studies.progress import bar, lines
+from skipnorm.studies.run import run
+from skipnorm.studies.workers import _cause
+
+
+def outcomes(executor, work, study):
+    found = sorted(executor(work, plan(study)), key=lambda o: (o.trial.seed, o.trial.name))
+    assert [(o.trial.seed, o.trial.name) for o in found] == sorted(
+        (trial.seed, trial.name) for trial in plan(study)
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_every_trial_has_one_outcome(toyworld, name):
+    found = outcomes(EXECUTORS[name], toyworld.well, toyworld.study(a=1, b=2))
+    assert {outcome.status for outcome in found} == {"finished"}
+    assert {outcome.reason for outcome in found} == {"1"}  # one thread
+
+
+def test_a_dead_worker_costs_only_its_own_trial(toyworld):
+    found = outcomes(processes, toyworld.die_on_one, toyworld.study(a=1))
+    assert [outcome.status for outcome in found] == ["finished", "failed", "finished"]
+    assert "signal SIGKILL" in found[1].reason
+
+
+def test_what_a_worker_raises_is_an_outcome(toyworld):
+    found = outcomes(processes, toyworld.raise_on_one, toyworld.study(a=1))
+    assert [outcome.status for outcome in found] == ["finished", "failed", "finished"]
+    assert found[1].reason == "ValueError: seed one"
+    assert "raise_on_one" in found[1].details
+
+
+def test_what_cannot_be_sent_to_a_worker_is_refused(toyworld):
+    with pytest.raises(StudyError, match="cannot be sent"):
+        list(processes(lambda trial: Outcome(trial, "finished"), plan(toyworld.study(a=1))))
+
+
+def test_a_script_without_a_guard_is_told_so(toyworld, monkeypatch, tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text("raise SystemExit(7)\n")
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__file__", str(script), raising=False)
+    monkeypatch.setattr(main, "__spec__", None)
+    with pytest.raises(StudyError, match=r"exit code 7.*__main__"):
+        list(processes(toyworld.well, plan(toyworld.study(a=1))))
+
+
+def test_a_cause_of_death_in_words():
+    assert _cause(-9) == "signal SIGKILL, perhaps for want of memory"
+    assert _cause(3) == "exit code 3"
+
+
+def test_a_study_of_no_missing_trials_starts_no_executor(toyworld, tmp_path):
+    run(toyworld.study(a=1), tmp_path, progress="off")
+
+    def never(work, trials):
+        raise AssertionError
+
+    run(toyworld.study(a=1), tmp_path, progress="off", executor=never)
+
+
+def told(progress, trials, **settings):
+    with progress("toy", len(trials), **settings) as tell:
+        tell([Outcome(trials[0], "kept")])
+        for trial in trials[1:-1]:
+            tell([Outcome(trial, "finished")])
+        tell([Outcome(trials[-1], "failed")])
+
+
+def test_progress_in_a_pipe_is_plain_lines(toyworld):
+    stream = io.StringIO()
+    told(lines, plan(toyworld.study(a=1, b=2)), to=stream)
+    assert re.fullmatch(r"toy: 6/6 trials, 1 failed, \d+ s, [\d.]+ trials/s\n", stream.getvalue())
+
+
+def test_progress_on_a_terminal_counts_failures(toyworld, capsys):
+    told(bar, plan(toyworld.study(a=1, b=2)))
+    assert "6/6 1 failed" in capsys.readouterr().err
+
+
+def test_in_process_does_one_after_another(toyworld):
+    trials = plan(toyworld.study(a=1))
+    stream = in_process(toyworld.well, trials)
+    assert next(stream).trial is trials[0]
+
+
+SLOW_SCRIPT = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {place!r})
+import toyworld
+from skipnorm.studies.executors import processes
+from skipnorm.studies.plan import Trial
+
+def work(trial):
+    time.sleep(0 if trial.seed == 0 else 60)
+    return toyworld.Outcome(trial, "finished")
+
+if __name__ == "__main__":
+    variant = toyworld.Variant(toyworld.Number(), toyworld.Counting())
+    trials = [Trial("a", variant, seed=seed, probes=None, key="k") for seed in range(4)]
+    try:
+        for outcome in processes(work, trials, workers=2):
+            print("finished", outcome.trial.seed, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def nobody_is_left(group: int) -> bool:
+    """Whether all processes of a group end within seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_ends_the_workers_in_the_middle_of_their_trials(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW_SCRIPT.format(place=str(Path(__file__).parent)))
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout.readline() == "finished 0\n"
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the whole group
+        out, err = running.communicate(timeout=30)
+        assert (out, err) == ("interrupted\n", "")
+        assert nobody_is_left(running.pid)
