@@ -1,0 +1,121 @@
+"""From a study's folder to its answer, and from answers to one page. Never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skipnorm.errors import EvidenceError
+from skipnorm.inquiries import CATALOGUE, Inquiry, load
+from skipnorm.studies.manifest import Manifest, collect, read_manifest
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from skipnorm.report import Section
+    from skipnorm.verdicts import Verdict
+
+__all__ = ["Answer", "answer_of", "study_folders", "verdict_rows", "write_answers"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An inquiry with its evidence and what that rules on its claims."""
+
+    inquiry: Inquiry
+    manifest: Manifest
+    evidence: xr.Dataset
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def missing(self) -> list[str]:
+        """What a reader should know about trials without evidence, in lines; often none."""
+        absent = sum(not path.is_file() for path in self.manifest.files)
+        if not absent:
+            return []
+        total, command = len(self.manifest.files), self.manifest.command
+        failed = sum(path.is_file() for path in self.manifest.failures)
+        tracebacks = f" ({failed} failed: see {self.manifest.folder / 'failed'})" if failed else ""
+        return [
+            f"{self.inquiry.name}: {absent} of {total} trials have no evidence{tracebacks}. "
+            f"Go on with:\n  {command}"
+        ]
+
+
+def study_folders(folder: Path) -> list[Path]:
+    """The folders of studies at or directly under a folder, in the order of the catalogue.
+
+    Raises:
+        EvidenceError: there is none.
+    """
+    if (folder / "study.json").is_file():
+        return [folder]
+    order = [entry.name for entry in CATALOGUE]
+    found = [folder / name for name in order if (folder / name / "study.json").is_file()]
+    if not found:
+        raise EvidenceError(
+            f"Not the folder of a run: expected study.json in {str(folder)!r} or in a folder of "
+            f"it named after an inquiry ({', '.join(order)}), found none. Try `skipnorm demo`."
+        )
+    return found
+
+
+def answer_of(folder: Path) -> Answer:
+    """The answer that the evidence in a study's folder gives.
+
+    Raises:
+        EvidenceError: the folder holds no evidence.
+        StudyError: its study belongs to no inquiry.
+    """
+    from skipnorm.verdicts import judge
+
+    manifest = read_manifest(folder)
+    inquiry = load(manifest.study)
+    evidence = collect(folder)
+    verdicts = tuple(judge(claim, evidence) for claim in inquiry.claims)
+    return Answer(inquiry, manifest, evidence, verdicts)
+
+
+def write_answers(answers: Sequence[Answer], path: Path) -> Path:
+    """One self-contained page with a section for every answer, and where it lies."""
+    from skipnorm.report import write_page
+
+    title = answers[0].inquiry.question if len(answers) == 1 else _TITLE
+    sections = [_section(answer) for answer in answers]
+    return write_page(path, title, sections, provenance=_made_with(answers))
+
+
+def verdict_rows(answer: Answer) -> list[dict[str, Any]]:
+    """The verdicts as rows of plain values, one a claim."""
+    from skipnorm.verdicts import table
+
+    return [{"inquiry": answer.inquiry.name, **row} for row in table(answer.verdicts)]
+
+
+_TITLE = "Do you need the skip? Can you skip the norm?"
+
+
+def _section(answer: Answer) -> Section:
+    from skipnorm.report import Section
+
+    inquiry = answer.inquiry
+    return Section(
+        name=inquiry.name,
+        question=inquiry.question,
+        method=inquiry.method,
+        command=answer.manifest.command,
+        verdicts=answer.verdicts,
+        figures={name: draw(answer.evidence) for name, draw in inquiry.figures.items()},
+        captions=inquiry.captions,
+    )
+
+
+def _made_with(answers: Sequence[Answer]) -> dict[str, str]:
+    """What the evidence was made with: every version that occurs, and when."""
+    kept: dict[str, dict[str, None]] = {}
+    for answer in answers:
+        for key, joined in answer.evidence.attrs.items():
+            kept.setdefault(str(key), {}).update(dict.fromkeys(str(joined).split(" | ")))
+    return {key: ", ".join(values) for key, values in kept.items()}
