@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from skipnorm.errors import EvidenceError
 
@@ -43,6 +42,8 @@ def student(
         if count < 2:
             return _back(centre, scale), np.full_like(centre, np.nan), np.full_like(centre, np.nan)
         error = array.std(axis=axis, ddof=1) / np.sqrt(count)
+    from scipy import stats  # slow to import, and a dataset without intervals needs none of it
+
     reach = float(stats.t.isf((1 - level) / 2, count - 1)) * error
     return _back(centre, scale), _back(centre - reach, scale), _back(centre + reach, scale)
 
