@@ -123,7 +123,9 @@ def _entries(holder: Any) -> list[Any]:
 
 
 def _same(tensor: Tensor, value: Tensor) -> bool:
-    return tensor.shape == value.shape and torch.equal(tensor, value)
+    if tensor.shape != value.shape:
+        return False
+    return tensor.is_meta or torch.equal(tensor, value)
 
 
 def _memory(tensor: Tensor) -> int | None:

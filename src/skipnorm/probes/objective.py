@@ -60,7 +60,7 @@ def inputs_of(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
     )
 
 
-def loss_of(outputs: Any, targets: Any, loss: Loss) -> Tensor:
+def loss_of(outputs: Any, targets: Any, loss: Loss, *, differentiable: bool = True) -> Tensor:
     """The scalar that is differentiated.
 
     Args:
@@ -68,6 +68,8 @@ def loss_of(outputs: Any, targets: Any, loss: Loss) -> Tensor:
         targets: what it should have returned, or None.
         loss: a name from `LOSSES`, a function of (outputs, targets), or None: then the loss that the model returned
             itself, else cross-entropy for integer targets and the mean squared error for real ones.
+
+        differentiable: whether the loss must depend on something by differentiable operations.
 
     Raises:
         ProbeError: no loss can be found, or it is not a scalar that depends on the network.
@@ -78,7 +80,7 @@ def loss_of(outputs: Any, targets: Any, loss: Loss) -> Tensor:
         raise ProbeError(
             f"expected the loss to be a scalar tensor, found {shape}. Reduce it, say by .mean()."
         )
-    if not value.requires_grad:
+    if differentiable and not value.requires_grad:
         raise ProbeError(
             "expected a loss that depends on the network by differentiable operations, found one without gradient. "
             "Look for detach(), .item() or integer outputs on the way to the loss."

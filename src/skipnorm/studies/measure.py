@@ -10,13 +10,14 @@ import numpy as np
 from skipnorm.evidence import label
 from skipnorm.evidence.schema import Quantity
 from skipnorm.probes import PORTS, Reading, chosen, pass_through
+from skipnorm.probes.findings import Findings
 from skipnorm.probes.passage import check_probes
 
 if TYPE_CHECKING:
     import xarray as xr
     from torch import nn
 
-__all__ = ["measure"]
+__all__ = ["labelled", "measure"]
 
 _GROWTH = Quantity(
     "gradient_growth",
@@ -62,6 +63,21 @@ def measure(network: nn.Module, batch: Any, *, loss: Any = None, probes: Any = N
         quantities.append(_GROWTH)
         arrays[_GROWTH.name] = _growth(arrays["gradient_mean_square"], reading)
     return label(arrays, quantities, _coordinates(reading), _provenance(reading, wanted))
+
+
+def labelled(findings: Findings) -> xr.Dataset:
+    """What a probe of a whole network found, as a labelled dataset."""
+    values = {name: _numbers(value) for name, value in findings.values.items()}
+    attributes = dict(findings.settings)
+    if findings.notes:
+        attributes["notes"] = "\n".join(findings.notes)
+    return label(values, findings.quantities, findings.coords, attributes)
+
+
+def _numbers(value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    return np.asarray(value)
 
 
 def _array(quantity: Quantity, reading: Reading) -> np.ndarray:

@@ -1,0 +1,194 @@
+"""A network, its batches and its loss as one deterministic function of the parameters."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from skipnorm.anatomy.preserve import untouched
+from skipnorm.anatomy.tensors import tensors_in
+from skipnorm.errors import ProbeError, nearest
+from skipnorm.probes.objective import Loss, inputs_of, loss_of
+
+__all__ = ["STATISTICS", "Parameters", "Problem", "Statistics", "batches_of", "posed"]
+
+Statistics = Literal["as_is", "batch", "running", "recalibrated"]
+STATISTICS: tuple[Statistics, ...] = ("as_is", "batch", "running", "recalibrated")
+"""What BatchNorm normalises by: as the network's mode says, the batch at hand, the running statistics, or running
+statistics that are estimated anew from the batches at every point that is looked at."""
+
+Parameters = Mapping[str, Tensor]
+
+
+class Problem:
+    """The loss of a network on fixed batches, as a function of its parameters; each call draws the same dropout.
+
+    Attributes:
+        network: the module, in the state in which it is looked at.
+        parameters: those that are varied, by name.
+        batches: what the loss is averaged over, weighted by their number of samples.
+        statistics: what BatchNorm normalises by.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Sequence[Any],
+        loss: Loss,
+        statistics: Statistics,
+        where: str,
+    ) -> None:
+        self.network, self.batches, self.statistics = network, tuple(batches), statistics
+        self._loss, self._seed = loss, 0
+        named = dict(network.named_parameters())
+        chosen = {name: value for name, value in named.items() if fnmatchcase(name, where)}
+        self.parameters = {
+            name: value for name, value in chosen.items() if value.is_floating_point()
+        }
+        if not self.parameters:
+            raise ProbeError(f"no parameter is called like {where!r}: {nearest(where, named)}")
+        self.weights = [_samples(batch) for batch in self.batches]
+
+    def outputs(self, parameters: Parameters | None = None, *, batch: int = 0) -> Any:
+        """What the network returns on one batch, with these parameters in place of its own."""
+        args, named, _ = inputs_of(self.batches[batch])
+        torch.manual_seed(self._seed)
+        return functional_call(self.network, dict(parameters or {}), args, named)
+
+    def loss_on(self, batch: int, parameters: Parameters | None = None) -> Tensor:
+        """The loss on one batch, a scalar that can be differentiated."""
+        if self.statistics == "recalibrated":
+            self.recalibrate(parameters)
+        _, _, targets = inputs_of(self.batches[batch])
+        outputs = self.outputs(parameters, batch=batch)
+        return loss_of(outputs, targets, self._loss, differentiable=torch.is_grad_enabled())
+
+    def losses(self, parameters: Parameters | None = None) -> Tensor:
+        """The loss on each batch, without gradients."""
+        with torch.no_grad():
+            return torch.stack(
+                [self.loss_on(batch, parameters) for batch in range(len(self.batches))]
+            )
+
+    def mean(self, values: Sequence[Tensor] | Tensor) -> Tensor:
+        """The average over batches, weighted by their number of samples."""
+        stacked = values if isinstance(values, Tensor) else torch.stack(list(values))
+        weights = torch.tensor(self.weights, dtype=torch.float64)
+        shares = (weights / weights.sum()).to(stacked)
+        mean: Tensor = torch.einsum("b,b...->...", shares, stacked)
+        return mean
+
+    def gradient(self, parameters: Parameters | None = None) -> dict[str, Tensor]:
+        """The gradient of the mean loss with respect to the parameters, batch by batch in memory."""
+        point = {
+            name: (parameters or {}).get(name, value).detach().requires_grad_()
+            for name, value in self.parameters.items()
+        }
+        total = {name: torch.zeros_like(value) for name, value in point.items()}
+        share = 1.0 / sum(self.weights)
+        for batch, weight in enumerate(self.weights):
+            loss = self.loss_on(batch, point)
+            parts = torch.autograd.grad(loss, list(point.values()), allow_unused=True)
+            for name, part in zip(point, parts, strict=True):
+                if part is not None:
+                    total[name] += part * (weight * share)
+        return total
+
+    def recalibrate(self, parameters: Parameters | None = None) -> None:
+        """Estimate BatchNorm's running statistics anew, as the average over the batches."""
+        norms = _batch_norms(self.network)
+        modes = [norm.training for norm in norms]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a cumulative average
+            norm.train()
+        with torch.no_grad():
+            for batch in range(len(self.batches)):
+                self.outputs(parameters, batch=batch)
+        for norm, mode, momentum in zip(norms, modes, momenta, strict=True):
+            norm.momentum = momentum
+            norm.train(mode)
+
+
+@contextmanager
+def posed(
+    network: nn.Module,
+    batch: Any,
+    *,
+    loss: Loss = None,
+    statistics: Statistics = "as_is",
+    where: str = "*",
+) -> Iterator[Problem]:
+    """The problem that a network and its batches pose, and the network as it was afterwards.
+
+    Args:
+        network: any module, frozen or not.
+        batch: as `measure` takes it, or a list of such.
+        loss: as `measure` takes it.
+        statistics: what BatchNorm normalises by, see `STATISTICS`.
+        where: glob over names of parameters: those that are varied.
+
+    Raises:
+        ProbeError: an unknown kind of statistics, or no such parameter.
+
+    >>> line = nn.Linear(1, 1, bias=False)
+    >>> data = (torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [0.0]]))
+    >>> with posed(line, data, loss="mse") as problem:
+    ...     float(problem.mean(problem.losses({"weight": torch.tensor([[2.0]])})))
+    10.0
+    """
+    if statistics not in STATISTICS:
+        raise ProbeError(f"statistics: {nearest(statistics, STATISTICS)}")
+    batches = batches_of(batch)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(untouched(network))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(
+            sdpa_kernel(SDPBackend.MATH)
+        )  # fused attention has no second derivative
+        problem = Problem(network, batches, loss, statistics, where)
+        modes = [(norm, norm.training) for norm in _batch_norms(network)]
+        try:
+            for norm, mode in modes:
+                norm.training = {"batch": True, "as_is": mode}.get(statistics, False)
+            yield problem
+        finally:
+            for norm, mode in modes:
+                norm.training = mode
+
+
+def batches_of(batch: Any) -> list[Any]:
+    """The batches meant: a list of pairs or dicts is several, anything else is one.
+
+    >>> len(batches_of([({}, 1), ({}, 2)])), len(batches_of(("inputs", "targets")))
+    (2, 1)
+    """
+    several = (
+        isinstance(batch, list)
+        and batch
+        and all(isinstance(each, tuple | Mapping) for each in batch)
+    )
+    return list(batch) if several else [batch]
+
+
+def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+    ]
+
+
+def _samples(batch: Any) -> int:
+    args, named, _ = inputs_of(batch)
+    sizes = [len(tensor) for tensor in tensors_in((args, named)) if tensor.dim()]
+    if not sizes:
+        raise ProbeError(f"expected a batch with at least one tensor, found {type(batch).__name__}")
+    return sizes[0]
