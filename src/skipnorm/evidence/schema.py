@@ -21,6 +21,14 @@ DIMENSIONS = (
     "eigenvalue",
     "block",
     "layer",
+    "unit",
+    "quantile",
+    "batch",
+    "sample",
+    "length",
+    "draw",
+    "x",
+    "y",
 )
 """Every dimension that evidence may have. A new one is added here, and nowhere else."""
 
@@ -109,9 +117,7 @@ def check(dataset: xr.Dataset) -> None:
     >>> check(xr.Dataset({"rate": ("sede", [1.0])}))
     Traceback (most recent call last):
     ...
-    skipnorm.errors.EvidenceError: dimension expected one of 'variant', 'seed', 'step', 'site', \
-'port', 'case', 'lag', 'direction', 'eigenvalue', 'block', 'layer', found 'sede'. Did you mean \
-'seed'?
+    skipnorm.errors.EvidenceError: dimension expected one of ... Did you mean 'seed'?
     """
     for dim in dataset.dims:
         _check_dimension(dataset, str(dim))
