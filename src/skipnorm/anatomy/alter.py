@@ -4,7 +4,6 @@ The tap sits in the modules that own the sites, not at the root: so the alterati
 model and in what gradient checkpointing computes for a second time.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from skipnorm.anatomy.frames import Frame
 from skipnorm.anatomy.lineage import Lineage
-from skipnorm.anatomy.operations import Operation, Role, source_of
+from skipnorm.anatomy.operations import Operation, Role
 from skipnorm.anatomy.sites import Address, Anatomy, Site, Skip
-from skipnorm.anatomy.taps import Frame, Tap, tapped
+from skipnorm.anatomy.taps import Tap, tapped
+from skipnorm.anatomy.tensors import operands_of
 from skipnorm.anatomy.terms import terms_of
 from skipnorm.errors import SurgeryError, nearest
 
@@ -28,7 +29,8 @@ class Occasion:
 
     Attributes:
         site: the site.
-        ports: how to get the tensor at `input` (norms and activations) or at `shortcut` and `branch` (skips).
+        ports: how to get the tensor at `input` (norms and activations) or at `shortcut` and `branch` (skips; in a sum
+            of several terms, the branch is everything that came by no shortcut).
         original: carries out the call as the network wrote it.
     """
 
@@ -50,12 +52,12 @@ Edit = Callable[[Occasion], Tensor]
 def altered(network: nn.Module, anatomy: Anatomy, edits: Mapping[str, Edit]) -> Iterator[None]:
     """Let `edits`, by name of site, say what the site returns, for the duration of the context.
 
-    Exact under gradient checkpointing of modules and of methods (either `use_reentrant`), and under every entry point.
-    An altered in-place call writes its result into the same tensor.
+    Exact under gradient checkpointing (either `use_reentrant`), as long as the backward pass runs inside the
+    context, and under every entry point. An altered in-place call writes its result into the same tensor.
 
     Raises:
-        SurgeryError: a name is none of the anatomy's; or the site lies in a function without a module that is
-            checkpointed, so that the recomputation would bypass the alteration.
+        SurgeryError: a name is none of the anatomy's; the network is being looked at or altered already; or a
+            checkpointed network is differentiated behind the end of the context.
 
     >>> import torch
     >>> from skipnorm.anatomy import anatomy
@@ -76,7 +78,7 @@ def altered(network: nn.Module, anatomy: Anatomy, edits: Mapping[str, Edit]) -> 
 
 
 class _Alteration(Tap):
-    recalls = True
+    refusal = SurgeryError
 
     def __init__(self, network: nn.Module, edits: Mapping[Address, tuple[Site, Edit]]) -> None:
         super().__init__(network)
@@ -97,28 +99,38 @@ class _Alteration(Tap):
         if known is None:
             return function(*args, **kwargs)
         site, edit = known
-        _refuse_bypass(site)
-        occasion = Occasion(site, _ports(site, op, args, kwargs), lambda: function(*args, **kwargs))
-        result = edit(occasion)
+        kept = (args[0].clone(), *args[1:]) if op.in_place else args
+        ports = _ports(site, op, kept, kwargs)
+        result = edit(Occasion(site, ports, lambda: function(*args, **kwargs)))
         target = args[0] if op.in_place else kwargs.get("out")
         if isinstance(target, Tensor) and result is not target:
             return target.copy_(result)
         return result
 
+    def on_enter(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        known = self._edits.get(_whole(frame))
+        if known is not None:  # a leaf module may write into its input
+            frame.inputs = (list(operands_of(args, kwargs))[known[0].operand].clone(),)
+
     def on_exit(self, frame: Frame, result: Any) -> Any:
-        known = self._edits.get(Address(frame.call.label, frame.method, "", 1))
+        known = self._edits.get(_whole(frame))
         if known is None:
             return result
         site, edit = known
         return edit(Occasion(site, {"input": lambda: frame.inputs[0]}, lambda: result))
 
 
+def _whole(frame: Frame) -> Address:
+    """The address of a module that is one site."""
+    return Address(frame.call.label, frame.method, "", 1)
+
+
 def _ports(
     site: Site, op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> dict[str, Callable[[], Tensor]]:
     if not isinstance(site, Skip):
-        source = source_of(op, args, kwargs)
-        return {} if source is None else {"input": lambda: source}
+        source = list(operands_of(args, kwargs))[site.operand]
+        return {"input": lambda: source}
     if op.role is Role.CONCAT:
         tensors = list(args[0] if args else kwargs["tensors"])
         return {
@@ -128,21 +140,6 @@ def _ports(
     terms = terms_of(op, args, kwargs, Lineage())
     if terms is None:
         raise SurgeryError(
-            f"expected a sum at {site.name}, found a call of {op.name} without two terms"
+            f"expected a sum at {site.name}, found a call of {op.name} with one term"
         )
-    values = terms.values
-    return {"shortcut": values[site.shortcuts[0]], "branch": values[site.branch]}
-
-
-def _refuse_bypass(site: Site) -> None:
-    """Between a site and the method that owns it no checkpoint may lie: its recomputation would begin inside."""
-    frame = sys._getframe(2)
-    while frame is not None and frame.f_code is not Tap.enter.__code__:
-        if frame.f_code.co_filename.endswith(
-            ("torch/utils/checkpoint.py", "torch\\utils\\checkpoint.py")
-        ):
-            raise SurgeryError(
-                f"expected {site.name} to be checkpointed as part of a module or a method, found a bare function in "
-                "between, whose recomputation would bypass the alteration. Checkpoint the module instead."
-            )
-        frame = frame.f_back  # type: ignore[assignment]
+    return terms.ports(site.shortcuts)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skipnorm.anatomy.preserve import random_states_kept
 from skipnorm.anatomy.sites import Family
+from skipnorm.anatomy.tensors import operands_of
 
 __all__ = ["Behaviour", "behaviour"]
 
@@ -45,17 +46,17 @@ def behaviour(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     >>> behaviour(Unit(), (torch.randn(2, 8),), {})
     Behaviour(kind='norm', family='rms')
     """
-    if not args or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
+    like = next(operands_of(args, kwargs), None)
+    if like is None or not like.is_floating_point():
         return None
-    shape = args[0].shape
-    if len(shape) < 2 or args[0].numel() < 4 or _too_heavy(module, shape):
+    if like.dim() < 2 or like.numel() < 4 or _too_heavy(module, like.shape):
         return None
     with random_states_kept(), torch.no_grad():
-        for dtype in (torch.float64, args[0].dtype):
+        for dtype in (torch.float64, like.dtype):
             for training in (module.training, True):
                 try:
                     trial = _trial(module, args, kwargs, dtype, training=training)
-                    found = _classify(trial, args[0], dtype, _inherited_family(module))
+                    found = _classify(trial, like, dtype, _inherited_family(module))
                 except Exception:  # a copy that cannot be tried says nothing about the network
                     continue
                 if found is not None:
@@ -87,23 +88,22 @@ def _trial(
     *,
     training: bool,
 ) -> Callable[[Tensor], Tensor]:
-    samples = min(len(args[0]), SAMPLES)
+    first = next(operands_of(args, kwargs))
+    samples = min(len(first), SAMPLES)
 
-    def cast(value: Any) -> Any:
+    def cast(value: Any, x: Tensor) -> Any:
+        if value is first:
+            return x.clone()
         if isinstance(value, Tensor) and value.is_floating_point():
-            same_batch = value.dim() and value.shape[0] == len(args[0])
+            same_batch = value.dim() and value.shape[0] == len(first)
             return (value[:samples] if same_batch else value).detach().to(dtype)
         return value
-
-    rest, named = (
-        [cast(value) for value in args[1:]],
-        {key: cast(value) for key, value in kwargs.items()},
-    )
 
     def call(x: Tensor) -> Tensor:
         torch.manual_seed(0)  # what is random must be the same function in every trial
         patient = copy.deepcopy(module).to(dtype).train(training)
-        result = patient(x.clone(), *rest, **named)
+        rest = {key: cast(value, x) for key, value in kwargs.items()}
+        result = patient(*(cast(value, x) for value in args), **rest)
         if not isinstance(result, Tensor) or result.shape != x.shape:
             raise TypeError("not a map of a tensor to one of its shape")
         return result.to(torch.float64)

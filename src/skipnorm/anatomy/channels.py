@@ -8,13 +8,14 @@ from torch import Tensor
 from skipnorm.anatomy.node import Node
 from skipnorm.anatomy.operations import Operation, Role
 
-__all__ = ["channel_dimension", "channels_after"]
+__all__ = ["channel_dimension", "channels_after", "channels_of"]
 
 _SECOND = ("conv", "batch_norm", "group_norm", "instance_norm")
 _LAST = frozenset(
     "linear addmm embedding layer_norm rms_norm scaled_dot_product_attention multi_head_attention_forward".split()
 )
 _SWAPS = frozenset("transpose swapaxes swapdims".split())
+_DIMENSIONS = ("dim0", "dim1", "axis0", "axis1")
 _REFORMS = frozenset(
     "view reshape flatten unflatten squeeze unsqueeze select getitem ravel".split()
 )
@@ -25,6 +26,13 @@ def channel_dimension(tensor: Tensor, known: int | None) -> int:
     if known is not None and 0 <= known < tensor.dim():
         return known
     return 1 if tensor.dim() >= 4 else tensor.dim() - 1
+
+
+def channels_of(op: Operation, rank: int) -> int | None:
+    """Where an operation that speaks of channels wants them, or None where it does not."""
+    if op.name.startswith(_SECOND):
+        return 1
+    return rank - 1 if op.name in _LAST else None
 
 
 def channels_after(
@@ -40,10 +48,9 @@ def channels_after(
         result = next((piece for piece in pieces if isinstance(piece, Tensor)), None)
         if result is None:
             return None
-    if op.name.startswith(_SECOND):
-        return 1
-    if op.name in _LAST:
-        return int(result.dim()) - 1
+    spoken = channels_of(op, result.dim())
+    if spoken is not None:
+        return spoken
     source = next(
         (
             (operand, node.channels)
@@ -57,12 +64,18 @@ def channels_after(
     )
     if source is None:
         return None
-    before, at = source[0], source[1]
-    if op.name in _SWAPS and len(args) >= 3:
-        first, second = (int(dim) % before.dim() for dim in args[1:3])
+    before, at = source[0], int(source[1] or 0)
+    if op.name in _SWAPS:
+        first, second = (int(dim) % before.dim() for dim in _given(args, kwargs, *_DIMENSIONS))
         return {first: second, second: first}.get(at, at)
-    if op.name in ("permute", "movedim", "moveaxis"):
-        return _permuted(op.name, before, at, args, kwargs)
+    if op.name == "permute":
+        dims: Sequence[int] = (
+            kwargs["dims"] if "dims" in kwargs else args[1] if len(args) == 2 else args[1:]
+        )
+        order = [int(dim) % before.dim() for dim in dims]
+        return order.index(at)
+    if op.name in ("movedim", "moveaxis"):
+        return _moved(before.dim(), *_given(args, kwargs, "source", "destination")).index(at)
     if op.name in ("t", "T", "mT", "mH", "adjoint"):
         return {before.dim() - 1: before.dim() - 2, before.dim() - 2: before.dim() - 1}.get(at, at)
     if op.name in _REFORMS or before.dim() != result.dim():
@@ -82,16 +95,20 @@ def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
     return found
 
 
-def _permuted(
-    name: str, before: Tensor, at: int, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> int | None:
-    if name != "permute":
-        return None
-    dims = kwargs.get(
-        "dims", args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:]
-    )
-    order: list[int] = [int(dim) % before.dim() for dim in dims]
-    return order.index(at) if at in order else None
+def _given(args: Sequence[Any], kwargs: Mapping[str, Any], *names: str) -> list[Any]:
+    """What a call was given besides its tensor: by position, then by these names."""
+    positional = [value for value in args if not isinstance(value, Tensor)]
+    return [*positional, *(kwargs[name] for name in names if name in kwargs)]
+
+
+def _moved(rank: int, sources: Any, targets: Any) -> list[int]:
+    """Which dimension stands at each place after `movedim`."""
+    start = [
+        int(dim) % rank for dim in (sources if isinstance(sources, list | tuple) else [sources])
+    ]
+    end = [int(dim) % rank for dim in (targets if isinstance(targets, list | tuple) else [targets])]
+    rest = iter(dim for dim in range(rank) if dim not in start)
+    return [start[end.index(place)] if place in end else next(rest) for place in range(rank)]
 
 
 def _reformed(before: Tensor, at: int, result: Tensor) -> int | None:

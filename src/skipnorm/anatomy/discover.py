@@ -1,11 +1,8 @@
 """anatomy(network, *inputs): run the network once and list its norms, activations and skips."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.utils.checkpoint
 from torch import nn
 
 from skipnorm.anatomy.observe import Observer
@@ -13,7 +10,7 @@ from skipnorm.anatomy.preserve import Ledger, untouched
 from skipnorm.anatomy.sighting import Listener
 from skipnorm.anatomy.sites import Anatomy
 from skipnorm.anatomy.taps import tapped
-from skipnorm.anatomy.tensors import tensors_in
+from skipnorm.anatomy.tensors import fresh, tensors_in
 from skipnorm.errors import AnatomyError
 
 __all__ = ["anatomy", "observe"]
@@ -69,9 +66,11 @@ def observe(
     fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)  # one fused call would hide norms and skips
-        with tapped(observer), _without_reentrant_checkpoints():
-            outputs = network(*inputs, **named)
+        with tapped(observer):
+            outputs = network(*fresh(inputs), **fresh(named))
     except Exception as error:
+        if error is observer.listeners_error:
+            raise
         raise AnatomyError(_failed(kind, inputs, named, error)) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -83,23 +82,6 @@ def observe(
             "that cannot be seen (scripted functions, extensions). Pass the input that matters, or replace those calls."
         )
     return observer, outputs
-
-
-@contextmanager
-def _without_reentrant_checkpoints() -> Iterator[None]:
-    """Reentrant checkpointing trades memory for a second forward and changes no value; here it would hide gradients."""
-    original = torch.utils.checkpoint.CheckpointFunction
-
-    class Straight:
-        @staticmethod
-        def apply(run: Callable[..., Any], _preserve: bool, *args: Any) -> Any:
-            return run(*args)
-
-    torch.utils.checkpoint.CheckpointFunction = Straight  # type: ignore[misc, assignment]
-    try:
-        yield
-    finally:
-        torch.utils.checkpoint.CheckpointFunction = original  # type: ignore[misc]
 
 
 def _refuse_unobservable(network: nn.Module) -> None:

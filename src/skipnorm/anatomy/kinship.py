@@ -150,5 +150,6 @@ def relate_all(
             ):
                 found.append((position, relation))
         if found:
-            return tuple(position for position, _ in found), branch, found[0][1]
+            best = min(found, key=lambda pair: pair[1].kind == "projection")[1]
+            return tuple(at for at, relation in found if relation.kind == best.kind), branch, best
     return None

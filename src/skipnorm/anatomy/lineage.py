@@ -11,6 +11,7 @@ from itertools import count
 import torch
 
 from skipnorm.anatomy.node import Node
+from skipnorm.anatomy.tensors import memory_of
 
 __all__ = ["Lineage"]
 
@@ -26,6 +27,11 @@ class Lineage:
         """The node of a tensor; none where it descends neither from the input nor from parameters."""
         entry = self._nodes.get(id(tensor))
         return entry[1] if entry is not None and entry[0]() is tensor else None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been followed."""
+        return not self._nodes
 
     def node(self, parents: Iterable[Node], *, signal: bool) -> Node:
         """A new node after these parents."""
@@ -49,20 +55,13 @@ class Lineage:
     def overwrite(self, tensor: torch.Tensor, node: Node) -> None:
         """The tensor was written into: so were all that share its memory."""
         self.attach(tensor, node)
-        memory = _memory(tensor)
+        memory = memory_of(tensor)
         if memory is None:
             return
         for reference, old in list(self._nodes.values()):
             other = reference()
-            if other is None or other is tensor or _memory(other) != memory:
+            if other is None or other is tensor or memory_of(other) != memory:
                 continue
             renewed = self.node((old, node), signal=old.signal or node.signal)
             renewed.pointwise, renewed.channels = True, old.channels
             self.attach(other, renewed)
-
-
-def _memory(tensor: torch.Tensor) -> int | None:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (RuntimeError, NotImplementedError):
-        return None  # a functorch wrapper has no storage of its own

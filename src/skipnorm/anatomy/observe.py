@@ -1,6 +1,6 @@
 """A tap that follows the signal: it keeps the lineage of every tensor and reports each site as it is met."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from skipnorm.anatomy.behaviour import behaviour
-from skipnorm.anatomy.channels import channels_after
+from skipnorm.anatomy.channels import channels_after, channels_of
+from skipnorm.anatomy.frames import Call, Frame
 from skipnorm.anatomy.lineage import Lineage
 from skipnorm.anatomy.node import Gate, Node
-from skipnorm.anatomy.operations import BOUNDED, Operation, Role
+from skipnorm.anatomy.operations import BOUNDED, LIKENESSES, Operation, Role
 from skipnorm.anatomy.parts import part_of
 from skipnorm.anatomy.preserve import Ledger
 from skipnorm.anatomy.recognise import Finding, recognise
@@ -19,8 +20,8 @@ from skipnorm.anatomy.sighting import Listener, Sighting, named_sites
 from skipnorm.anatomy.sites import Address, Site
 from skipnorm.anatomy.statistics import statistic_after
 from skipnorm.anatomy.suspicion import Suspicions
-from skipnorm.anatomy.taps import Call, Frame, Tap
-from skipnorm.anatomy.tensors import operands_of, tensors_in
+from skipnorm.anatomy.taps import Tap
+from skipnorm.anatomy.tensors import memory_of, operands_of, tensors_in
 
 __all__ = ["Observer"]
 
@@ -36,7 +37,10 @@ class Observer(Tap):
 
     Attributes:
         sightings: the sites met so far, in order of execution.
+        listeners_error: what the listener raised, if it did: no fault of the network's.
     """
+
+    straight = True
 
     def __init__(
         self, network: nn.Module, ledger: Ledger, listener: Listener | None = None
@@ -45,6 +49,7 @@ class Observer(Tap):
         self.lineage = Lineage()
         self.sightings: list[Sighting] = []
         self._ledger, self._listener = ledger, listener
+        self.listeners_error: Exception | None = None
         self._blind = False
         self._opaque: dict[Call, _Opaque] = {}
         self._suspicions = Suspicions(ledger)
@@ -81,12 +86,15 @@ class Observer(Tap):
             found = behaviour(module, args, kwargs)
             if found is None:
                 return
+            source = next(operands_of(args, kwargs))
             finding = Finding(
-                found.kind, type(module).__name__, {"input": lambda: args[0]}, family=found.family
+                found.kind, type(module).__name__, {"input": lambda: source}, family=found.family
             )
-            finding.source = self.lineage[args[0]]
+            finding.source = self.lineage[source]
             address = Address(call.label, frame.method, "", 1)
-            sighting = self._sight(finding, call, address, leaf=True)
+            sighting = self._sight(
+                finding, call, address, list(operands_of(args, kwargs)), leaf=True
+            )
             self._opaque[call] = _Opaque(sighting, parents)
         finally:
             self._blind = call in self._opaque
@@ -116,7 +124,8 @@ class Observer(Tap):
             return
         finding = recognise(op, args, kwargs, self.lineage)
         if finding is not None and self._opaque[frame.call].sighting.finding.kind == "norm":
-            sighting = self._sight(finding, frame.call, frame.address(op.name), leaf=True)
+            operands = list(operands_of(args, kwargs))
+            sighting = self._sight(finding, frame.call, frame.address(op.name), operands, leaf=True)
             sighting.gate = finding.source is not self._opaque[frame.call].sighting.finding.source
             sighting.shape = tuple(args[0].shape)
 
@@ -129,14 +138,17 @@ class Observer(Tap):
     ) -> Any:
         """Carry out one torch call, note a site if it is one, and keep the lineage of what it returns."""
         frame = self.frame
+        written = args[0] if op.in_place else kwargs.get("out")
+        if isinstance(written, Tensor):
+            self._ledger.before_write(written)
         if self._blind or frame is None:
             self._inside_leaf(op, args, kwargs, frame)
             return function(*args, **kwargs)
         address = frame.address(op.name)
+        if self._listener is not None and written is None and op.role is not Role.SHAPE:
+            args, kwargs = self._rooted((args, kwargs))
         operands = list(operands_of(args, kwargs))
-        written = args[0] if op.in_place else kwargs.get("out")
-        if isinstance(written, Tensor):
-            self._ledger.before_write(written)
+        operands = operands[:1] if op.name in LIKENESSES else operands
         nodes = [self.lineage[tensor] for tensor in operands]
         if op.role is Role.FRESH or not any(node and (node.signal or node.mask) for node in nodes):
             result = function(*args, **kwargs)
@@ -146,9 +158,14 @@ class Observer(Tap):
         node = self._descend(op, operands, nodes, finding, frame)
         sighting = None
         if finding is not None and finding.kind:
-            finding_call = frame.call
-            leaf = self._leaves[id(finding_call.module)]
-            sighting = self._sight(finding, finding_call, address, leaf=leaf)
+            sighting = self._sight(
+                finding,
+                frame.call,
+                address,
+                operands,
+                leaf=self._leaves[id(frame.call.module)],
+                channels=channels_of(op, operands[0].dim()) if finding.kind == "norm" else None,
+            )
             if finding.kind == "activation" and finding.source is not None:
                 node.gate_of = Gate(sighting.index, finding.source, bounded=op.name in BOUNDED)
         elif op.role in (Role.SUM, Role.CONCAT) and finding is None:
@@ -176,38 +193,81 @@ class Observer(Tap):
         """What looked like a site but could not be seen to be one."""
         return self._suspicions.notes(self.sightings)
 
-    def _sight(self, finding: Finding, call: Call, address: Address, *, leaf: bool) -> Sighting:
+    def _sight(
+        self,
+        finding: Finding,
+        call: Call,
+        address: Address,
+        operands: Sequence[Tensor],
+        *,
+        leaf: bool,
+        channels: int | None = None,
+    ) -> Sighting:
         call.named[finding.operation] += 1
         index, ordinal = len(self.sightings), call.named[finding.operation]
         sighting = Sighting(index, finding, call, address, ordinal, leaf, gate=finding.gate)
         self.sightings.append(sighting)
+        if "input" in finding.ports:
+            source = finding.ports["input"]()
+            sighting.operand = next(at for at, each in enumerate(operands) if each is source)
         if self._listener is not None:
-            for port, tensor in finding.ports.items():
-                self._tell(sighting, port, tensor())
+            self._show(sighting, channels)
         finding.ports = {}  # nothing may keep a tensor alive
         return sighting
 
+    def _show(self, sighting: Sighting, channels: int | None) -> None:
+        for port, value in sighting.finding.ports.items():
+            tensor = value()
+            node = self.lineage[tensor]
+            if node is None:
+                sighting.computed |= {port}
+                node = next(iter(sighting.finding.parents), None)
+            known = node.channels if node is not None else None
+            self._say(sighting, port, tensor, known if channels is None else channels)
+
+    def _rooted(self, given: Any) -> Any:
+        """Signals that have no gradient, such as one behind a `detach()`, give way to roots of the graph."""
+        if isinstance(given, Tensor):
+            node = self.lineage[given]
+            rootless = node is not None and node.signal and not given.requires_grad
+            if not rootless or not given.is_floating_point() or not torch.is_grad_enabled():
+                return given
+            assert self._listener is not None
+            root = self._listener.adopt(given)
+            twin = self.lineage.copy(node)  # type: ignore[arg-type]
+            self._mark(twin, root)
+            self.lineage.attach(root, twin)
+            return root
+        if type(given) is dict:
+            return {key: self._rooted(each) for key, each in given.items()}
+        if type(given) in (tuple, list):
+            return type(given)(self._rooted(each) for each in given)
+        return given
+
     def _adopted(self, result: Tensor, operands: list[Tensor], nodes: list[Node | None]) -> Tensor:
         """Where the signal begins to be differentiable (an embedding, say), its gradient has its root."""
-        differentiable = result.is_floating_point() or result.is_complex()
-        if not differentiable or not torch.is_grad_enabled():
+        if not result.is_floating_point() or not torch.is_grad_enabled():
             return result
-        signals = [
-            tensor
-            for tensor, node in zip(operands, nodes, strict=True)
-            if node is not None and node.signal
-        ]
-        if not signals or (
-            result.requires_grad and any(tensor.requires_grad for tensor in signals)
-        ):
-            return result
+        for tensor, node in zip(operands, nodes, strict=True):
+            if node is not None and node.signal and tensor.requires_grad:
+                return result
+        if any(memory_of(each) == memory_of(result) is not None for each in operands):
+            return result  # an alias must stay one
         assert self._listener is not None
         return self._listener.adopt(result)
 
     def _tell(self, sighting: Sighting, port: str, tensor: Tensor) -> None:
         if self._listener is not None:
             node = self.lineage[tensor]
-            self._listener.value(sighting, port, tensor, node.channels if node else None)
+            self._say(sighting, port, tensor, node.channels if node else None)
+
+    def _say(self, sighting: Sighting, port: str, tensor: Tensor, channels: int | None) -> None:
+        assert self._listener is not None
+        try:
+            self._listener.value(sighting, port, tensor, channels)
+        except Exception as error:
+            self.listeners_error = error
+            raise
 
     def _descend(
         self,

@@ -15,7 +15,9 @@ import torch
 __all__ = [
     "ACTIVATIONS",
     "BOUNDED",
+    "LIKENESSES",
     "NORM_FAMILIES",
+    "PEEKS",
     "SLICES",
     "Operation",
     "Role",
@@ -71,6 +73,8 @@ ACTIVATIONS = frozenset(
 )
 
 BOUNDED = frozenset("sigmoid hardsigmoid".split())
+LIKENESSES = frozenset("to type_as view_as reshape_as expand_as".split())
+"""What takes the values of its first operand, and of a second one only the form."""
 SLICES = frozenset(
     "chunk split tensor_split split_with_sizes unbind select narrow getitem index_select gather".split()
 )
@@ -117,13 +121,15 @@ _QUERIES = frozenset(
     nonzero count_nonzero bincount unique
     """.split()
 )
+PEEKS = frozenset(
+    "item tolist numpy __array__ __float__ __int__ __bool__ __index__ __format__ __repr__ __str__".split()
+)
 _FRESH = frozenset(
     """
     new_zeros new_ones new_empty new_full new_tensor zeros_like ones_like empty_like
     full_like rand_like randn_like randint_like
     """.split()
 )
-_DUNDER_QUERIES = frozenset({"__float__", "__int__", "__bool__", "__index__"})
 _COMPARISONS = frozenset("eq ne lt le gt ge greater less greater_equal less_equal".split())
 
 
@@ -159,7 +165,7 @@ def operation(function: Callable[..., Any]) -> Operation:
         name = str(getattr(getattr(function, "__self__", None), "__name__", name))
         kept = name in _SHAPES or name in ("real", "imag")
         return Operation(name, _role(name) if kept else Role.QUERY, written)
-    if name in _DUNDER_QUERIES or name.startswith("_set_") or name.startswith("_has_"):
+    if name in PEEKS or name.startswith("_set_") or name.startswith("_has_"):
         return Operation(name, Role.QUERY)
     dunder = name.startswith("__") and name.endswith("__")
     in_place = (name.endswith("_") and not dunder) or name in ("__setitem__", "set_")

@@ -1,7 +1,10 @@
 """Leave no trace: everything that looking at a network could change is put back, also when it raises."""
 
+import copy
+import functools
 import random
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -9,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skipnorm.anatomy.tensors import memory_of
 
 __all__ = ["Ledger", "random_states_kept", "untouched"]
 
@@ -53,11 +58,14 @@ class Ledger:
     def __init__(self, network: nn.Module) -> None:
         self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self._holders: list[tuple[Any, Any]] = []
+        self._undo: list[Callable[[], Any]] = []
         self._grads = [(parameter, parameter.grad) for parameter in network.parameters()]
+        for parameter, _ in self._grads:
+            parameter.grad = None  # a backward pass within the network would add to it
         self._parameters = {
-            _memory(parameter): parameter
+            memory_of(parameter): parameter
             for parameter in network.parameters()
-            if _memory(parameter)
+            if memory_of(parameter)
         }
         seen: set[int] = set()
         for module in network.modules():
@@ -75,8 +83,12 @@ class Ledger:
             self._holders.append((value, dict(value)))
             for each in list(value.values()):
                 self._note(each, seen, depth)
-        elif isinstance(value, list | set):
-            self._holders.append((value, type(value)(value)))
+        elif isinstance(value, np.ndarray):
+            self._undo.append(functools.partial(np.copyto, value, value.copy()))
+        elif (undo := _generator(value)) is not None:
+            self._undo.append(undo)
+        elif isinstance(value, list | set | deque):
+            self._holders.append((value, copy.copy(value)))
             for each in value:
                 self._note(each, seen, depth - 1)
         elif isinstance(value, tuple):
@@ -96,7 +108,7 @@ class Ledger:
 
     def before_write(self, tensor: Tensor) -> None:
         """Somebody is about to write into this tensor: if it is memory of a parameter, remember that parameter."""
-        parameter = self._parameters.get(_memory(tensor))
+        parameter = self._parameters.get(memory_of(tensor))
         if parameter is not None:
             self.keep(parameter)
 
@@ -106,7 +118,9 @@ class Ledger:
             if _entries(holder) == _entries(content):
                 continue
             holder.clear()
-            holder.extend(content) if isinstance(holder, list) else holder.update(content)
+            holder.extend(content) if isinstance(holder, list | deque) else holder.update(content)
+        for undo in self._undo:
+            undo()
         for tensor, value in self._tensors.values():
             with torch.no_grad(), torch.inference_mode(tensor.is_inference()):
                 if not _same(tensor, value):
@@ -114,6 +128,19 @@ class Ledger:
         for parameter, grad in self._grads:
             if parameter.grad is not grad:
                 parameter.grad = grad
+
+
+def _generator(value: Any) -> Callable[[], Any] | None:
+    """How to put a generator of random numbers back to its present state."""
+    if isinstance(value, torch.Generator):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, np.random.Generator):
+        return functools.partial(setattr, value.bit_generator, "state", value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        return functools.partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random):
+        return functools.partial(value.setstate, value.getstate())
+    return None
 
 
 def _entries(holder: Any) -> list[Any]:
@@ -126,13 +153,6 @@ def _same(tensor: Tensor, value: Tensor) -> bool:
     if tensor.shape != value.shape:
         return False
     return tensor.is_meta or torch.equal(tensor, value)
-
-
-def _memory(tensor: Tensor) -> int | None:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (RuntimeError, NotImplementedError):
-        return None
 
 
 @contextmanager

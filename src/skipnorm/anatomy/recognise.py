@@ -175,20 +175,18 @@ def _sum(
     found = relate_all(terms.nodes, difference=terms.difference)
     if found is None:
         return noted
-    return _skip(op, noted, found, terms.values, "add")
+    return _skip(noted, found, terms.ports(found[0]), "add")
 
 
 def _skip(
-    op: Operation,
     noted: Finding,
     found: tuple[tuple[int, ...], int, Relation],
-    values: Sequence[Callable[[], Tensor]],
+    ports: Mapping[str, Callable[[], Tensor]],
     merge: Literal["add", "concat"],
 ) -> Finding:
-    shortcuts, branch, relation = found
+    noted.shortcuts, noted.branch, relation = found
     noted.kind, noted.merge, noted.shortcut = "skip", merge, relation.kind
-    noted.shortcuts, noted.branch, noted.ancestor = shortcuts, branch, relation.ancestor
-    noted.ports = {"shortcut": values[shortcuts[0]], "branch": values[branch]}
+    noted.ancestor, noted.ports = relation.ancestor, dict(ports)
     return noted
 
 
@@ -200,8 +198,9 @@ def _concat(
     found = relate_all(nodes, identity_only=True)
     if found is None:
         return None
-    values = [lambda tensor=tensor: tensor for tensor in tensors]
-    finding = _skip(op, Finding("", op.name), found, values, "concat")
+    shortcut, branch = tensors[found[0][0]], tensors[found[1]]
+    ports = {"shortcut": lambda: shortcut, "branch": lambda: branch}
+    finding = _skip(Finding("", op.name), found, ports, "concat")
     given = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else 0))
     dim = _JOINS.get(op.name, given) % tensors[0].dim()
     starts = [

@@ -6,16 +6,21 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from skipnorm.anatomy.frames import Call
 from skipnorm.anatomy.recognise import Finding
 from skipnorm.anatomy.sites import Activation, Address, Norm, Site, Skip
-from skipnorm.anatomy.taps import Call
 
 __all__ = ["Listener", "Sighting", "named_sites"]
 
 
 @dataclass
 class Sighting:
-    """A site that has been met in this run; what it is called is settled when the run is over."""
+    """A site that has been met in this run; what it is called is settled when the run is over.
+
+    Attributes:
+        operand: which tensor among the arguments of the call the site acts on.
+        computed: the ports whose value is no tensor of the network's, such as the weighted terms of a `lerp`.
+    """
 
     index: int
     finding: Finding
@@ -25,6 +30,8 @@ class Sighting:
     leaf: bool
     shape: tuple[int, ...] = ()
     gate: bool = False
+    operand: int = 0
+    computed: frozenset[str] = frozenset()
 
 
 class Listener(Protocol):
@@ -77,6 +84,7 @@ def _site(sighting: Sighting, *, alone: set[Call], taken: set[str]) -> Site:
         "index": sighting.index,
         "shape": sighting.shape,
         "address": sighting.address,
+        "operand": sighting.operand,
     }
     if finding.kind == "norm":
         return Norm(**common, family=finding.family or "other")

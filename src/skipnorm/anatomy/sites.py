@@ -40,6 +40,7 @@ class Site:
     index: int
     shape: tuple[int, ...]
     address: Address = field(repr=False)
+    operand: int = field(default=0, repr=False)
 
     @property
     def kind(self) -> str:

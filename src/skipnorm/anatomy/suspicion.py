@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from skipnorm.anatomy.frames import Call
 from skipnorm.anatomy.node import Node
 from skipnorm.anatomy.operations import Operation
 from skipnorm.anatomy.preserve import Ledger
 from skipnorm.anatomy.sighting import Sighting
-from skipnorm.anatomy.taps import Call
 
 __all__ = ["Suspicions"]
 

@@ -1,14 +1,14 @@
 """The tensors in what a network or a torch function is called with."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["operands_of", "tensors_in"]
+__all__ = ["fresh", "memory_of", "operands_of", "tensors_in"]
 
 
-def tensors_in(value: Any, depth: int = 6) -> Iterable[Tensor]:
+def tensors_in(value: Any, depth: int = 6) -> Iterator[Tensor]:
     """The tensors in nested lists, dicts, dataclasses and plain objects."""
     if isinstance(value, Tensor):
         yield value
@@ -22,7 +22,24 @@ def tensors_in(value: Any, depth: int = 6) -> Iterable[Tensor]:
         yield from tensors_in(vars(value), depth - 1)
 
 
-def operands_of(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterable[Tensor]:
+def fresh(value: Any) -> Any:
+    """The same tensors in containers of their own, from which a network may take things out."""
+    if type(value) is dict:
+        return {key: fresh(each) for key, each in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(fresh(each) for each in value)
+    return value
+
+
+def memory_of(tensor: Tensor) -> int | None:
+    """What tells whether two tensors share memory; None where that cannot be told (wrappers of functorch)."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def operands_of(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
     """The tensors among the arguments of a torch function, those in a list included."""
     for value in (*args, *kwargs.values()):
         if isinstance(value, Tensor):

@@ -1,5 +1,6 @@
 """The terms of a sum, however it is written: `a + b`, `torch.add(a, b, alpha=2)`, `lerp`, `addcmul`, a summed stack."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,19 @@ class Terms:
     nodes: tuple[Node | None, ...]
     values: tuple[Callable[[], Tensor], ...]
     difference: bool = False
+
+    def ports(self, shortcuts: Sequence[int]) -> dict[str, Callable[[], Tensor]]:
+        """The sum in two: what came by shortcuts, and everything else, which is the branch."""
+        sides: dict[str, list[Callable[[], Tensor]]] = {"shortcut": [], "branch": []}
+        for position, value in enumerate(self.values):
+            sides["shortcut" if position in shortcuts else "branch"].append(value)
+        return {port: _together(values) for port, values in sides.items()}
+
+
+def _together(values: Sequence[Callable[[], Tensor]]) -> Callable[[], Tensor]:
+    if len(values) == 1:
+        return values[0]
+    return lambda: functools.reduce(torch.add, (value() for value in values))
 
 
 def terms_of(
@@ -87,7 +101,8 @@ def _product_terms(
         return (second @ third if mixes else second * third) * scale
 
     return Terms(
-        (lineage[first], _virtual(lineage, factors, mixes=mixes)), (lambda: first * beta, product)
+        (lineage[first], _virtual(lineage, factors, mixes=mixes)),
+        (lambda: first if beta == 1 else first * beta, product),
     )
 
 
@@ -97,14 +112,17 @@ def _stacked_terms(
     stack = args[0] if args else kwargs.get("input")
     if not isinstance(stack, Tensor):
         return None
-    node = lineage[stack]
-    if node is None or node.terms is None:
-        return None
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    dim = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))
     dim = dim[0] if isinstance(dim, list | tuple) and len(dim) == 1 else dim
-    at, nodes = node.terms
-    if not isinstance(dim, int) or dim % stack.dim() != at:
+    if not isinstance(dim, int) or not stack.dim():
         return None
+    node, at = lineage[stack], dim % stack.dim()
+    if lineage.empty:  # in a second run, of a site that is known to be a sum
+        nodes: tuple[Node | None, ...] = (None,) * stack.shape[at]
+    elif node is None or node.terms is None or node.terms[0] != at:
+        return None
+    else:
+        nodes = node.terms[1]
     share = 1 / len(nodes) if op.name == "mean" else 1
     values = tuple(
         (lambda i=i: stack.select(at, i) if share == 1 else stack.select(at, i) * share)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skipnorm.evidence.schema import Quantity
 from skipnorm.probes.probe import Flow, Numbers, Probe
+from skipnorm.probes.signal import length
 
 __all__ = ["flow", "gradient"]
 
@@ -43,13 +44,13 @@ def gradient() -> Probe:
 
 
 def _gradient(values: Tensor, channels: int, memory: dict[Any, Any]) -> Numbers:
-    wide = torch.float32 if values.dtype in (torch.float16, torch.bfloat16) else values.dtype
-    length = torch.linalg.vector_norm(values, dtype=wide)
-    reference = memory.setdefault(values.shape, (values, length))
-    product = torch.dot(values.reshape(-1).to(wide), reference[0].reshape(-1).to(wide))
+    values, size = length(values)
+    reference, its_size = memory.setdefault(values.shape, (values, size))
+    wide = torch.promote_types(size.dtype, its_size.dtype)
+    product = torch.dot(values.reshape(-1).to(wide), reference.reshape(-1).to(wide))
     return {
-        "gradient_mean_square": length.square() / values.numel(),
-        "gradient_cosine": product / (length * reference[1]),
+        "gradient_mean_square": size.double().square() / values.numel(),
+        "gradient_cosine": product.double() / size.double() / its_size.double(),
     }
 
 

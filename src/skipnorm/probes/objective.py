@@ -8,7 +8,7 @@ from torch import Tensor
 
 from skipnorm.errors import ProbeError, nearest
 
-__all__ = ["LOSSES", "Loss", "inputs_of", "loss_of"]
+__all__ = ["LOSSES", "Loss", "inputs_of", "loss_of", "usable"]
 
 Loss = str | Callable[[Any, Any], Tensor] | None
 
@@ -58,6 +58,17 @@ def inputs_of(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
         f"found {type(batch).__name__}{f' of length {len(batch)}' if hasattr(batch, '__len__') else ''}. "
         "Several inputs go into a tuple of their own: ((first, second), targets)."
     )
+
+
+def usable(value: Any) -> Any:
+    """The same value, with tensors that were made inside `inference_mode` copied: autograd refuses those."""
+    if isinstance(value, Tensor):
+        return value.clone() if value.is_inference() else value
+    if isinstance(value, Mapping):
+        return {key: usable(each) for key, each in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(usable(each) for each in value)
+    return value
 
 
 def loss_of(outputs: Any, targets: Any, loss: Loss, *, differentiable: bool = True) -> Tensor:

@@ -15,12 +15,13 @@ from skipnorm.anatomy.preserve import untouched
 from skipnorm.anatomy.sighting import Sighting
 from skipnorm.anatomy.sites import Anatomy
 from skipnorm.errors import ProbeError
-from skipnorm.probes.objective import Loss, inputs_of, loss_of
+from skipnorm.probes.objective import Loss, inputs_of, loss_of, usable
 from skipnorm.probes.probe import Flow, Numbers, Port, Probe
 
 __all__ = ["Place", "Reading", "pass_through"]
 
 Place = tuple[int, Port]
+_SIDES: tuple[Port, Port] = ("shortcut", "branch")
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,25 @@ def pass_through(
         torch.set_grad_enabled(backward),
     ):
         reader = _Reader(probes)
-        if backward:
-            args, named = reader.rooted(args), reader.rooted(named)
-        observer, outputs = observe(
-            getattr(network, "_orig_mod", network), args, named, ledger, reader
+        try:
+            if backward:
+                args, named = reader.rooted(args), reader.rooted(named)
+            network = getattr(network, "_orig_mod", network)
+            observer, outputs = observe(network, args, named, ledger, reader)
+            value = _backward(loss_of(outputs, usable(targets), loss), reader) if backward else None
+            anatomy = Anatomy(type(network).__name__, observer.sites, observer.notes())
+            return Reading(anatomy, reader.settled(), value, tuple(dict.fromkeys(reader.notes)))
+        finally:
+            reader.close()
+
+
+def _backward(objective: Tensor, reader: "_Reader") -> float:
+    if not reader.roots:
+        raise ProbeError(
+            "expected an input that can be differentiated, found no real numbers on the way to the loss"
         )
-        value = None
-        if backward:
-            objective = loss_of(outputs, targets, loss)
-            value = float(objective.detach())
-            torch.autograd.grad(objective, reader.roots, allow_unused=True)
-        kind = type(getattr(network, "_orig_mod", network)).__name__
-        anatomy = Anatomy(kind, observer.sites, observer.notes())
-        return Reading(anatomy, reader.settled(), value, tuple(dict.fromkeys(reader.notes)))
+    torch.autograd.grad(objective, reader.roots, allow_unused=True)
+    return float(objective.detach())
 
 
 @dataclass
@@ -81,7 +88,6 @@ class _Skip:
 
     shortcut: GradientEdge | None = None
     branch: GradientEdge | None = None
-    shapes: tuple[torch.Size, ...] = ()
     parts: tuple[Tensor, Tensor] | None = None
 
 
@@ -102,6 +108,9 @@ class _Reader:
         }
         self._seen: dict[tuple[int, int], tuple[weakref.ref[Tensor], list[Place], Numbers]] = {}
         self._skips: dict[int, _Skip] = {}
+        self._shapes: dict[int, list[torch.Size]] = {}
+        self._handles: list[Any] = []
+        self._pulling = False
 
     def rooted(self, value: Any) -> Any:
         """The same inputs as roots of the graph, in copies that the network may write into."""
@@ -128,15 +137,30 @@ class _Reader:
         if not (tensor.is_floating_point() and tensor.dim()):
             return
         place: Place = (sighting.index, port)  # type: ignore[assignment]
+        if port in ("shortcut", "branch"):
+            self._shapes.setdefault(sighting.index, []).append(tensor.shape)
         key = (id(tensor), tensor._version)
         known = self._seen.get(key)
         if known is not None and known[0]() is tensor:
             known[1].append(place)
             self._note([place], known[2])
         else:
-            self._read(key, place, tensor, channel_dimension(tensor, channels))
+            self._read(sighting, key, place, tensor, channel_dimension(tensor, channels))
+        if port == "output" and sighting.computed and tensor.requires_grad and self._gradients:
+            self._hook(tensor, self._on_output(sighting, channel_dimension(tensor, channels)))
         if self._flows and sighting.finding.kind == "skip" and tensor.requires_grad:
             self._follow(sighting, port, tensor)
+
+    def close(self) -> None:
+        """Let go of the graph, which through our hooks would otherwise hold itself."""
+        for handle in self._handles:
+            handle.remove()
+        self.roots, self._handles = [], []
+        self._skips.clear()
+        self._seen.clear()
+
+    def _hook(self, tensor: Tensor, function: Callable[[Tensor], None]) -> None:
+        self._handles.append(tensor.register_hook(function))  # type: ignore[no-untyped-call]
 
     def settled(self) -> dict[str, dict[Place, float]]:
         """Every number as a float; what was never written stays away."""
@@ -145,7 +169,9 @@ class _Reader:
             for name, numbers in self._numbers.items()
         }
 
-    def _read(self, key: tuple[int, int], place: Place, tensor: Tensor, channels: int) -> None:
+    def _read(
+        self, sighting: Sighting, key: tuple[int, int], place: Place, tensor: Tensor, channels: int
+    ) -> None:
         with torch.no_grad():
             found: dict[str, Tensor | float] = {}
             for read in self._values:
@@ -153,8 +179,9 @@ class _Reader:
         places = [place]
         self._seen[key] = (weakref.ref(tensor), places, found)
         self._note(places, found)
-        if self._gradients and tensor.requires_grad:
-            tensor.register_hook(self._on_gradient(places, channels))  # type: ignore[no-untyped-call]
+        computed = place[1] in sighting.computed
+        if self._gradients and tensor.requires_grad and not computed:
+            self._hook(tensor, self._on_gradient(places, channels))
 
     def _note(self, places: Sequence[Place], found: Numbers) -> None:
         for name, number in found.items():
@@ -163,9 +190,25 @@ class _Reader:
 
     def _on_gradient(self, places: list[Place], channels: int) -> Callable[[Tensor], None]:
         def read(gradient: Tensor) -> None:
+            if self._pulling:  # it passes for the sake of one side of a skip
+                return
             with torch.no_grad():
                 for probe, memory in self._gradients:
                     self._note(places, probe(gradient, channels, memory.of_pass))
+
+        return read
+
+    def _on_output(self, sighting: Sighting, channels: int) -> Callable[[Tensor], None]:
+        """A term that we computed stands in no graph: its gradient is its share of the sum's."""
+
+        def read(gradient: Tensor) -> None:
+            if self._pulling:
+                return
+            shapes = self._shapes[sighting.index]
+            for port, part in zip(_SIDES, sighting.finding.shares(gradient, shapes), strict=True):
+                if port in sighting.computed:
+                    for probe, memory in self._gradients:
+                        self._note([(sighting.index, port)], probe(part, channels, memory.of_pass))
 
         return read
 
@@ -173,33 +216,35 @@ class _Reader:
         skip = self._skips.setdefault(sighting.index, _Skip())
         if port == "shortcut":
             skip.shortcut = get_gradient_edge(tensor)
-            skip.shapes = (tensor.shape,)
         elif port == "branch":
             skip.branch = get_gradient_edge(tensor)
-            skip.shapes = (*skip.shapes, tensor.shape)
         elif port == "output":
             ancestor = sighting.finding.ancestor
             edge = ancestor.edge if ancestor is not None else None
             if edge is None or skip.shortcut is None or skip.branch is None:
                 return
-            tensor.register_hook(self._on_sum(sighting, skip, edge))  # type: ignore[no-untyped-call]
-            edge.node.register_prehook(self._on_ancestor(sighting, skip, edge))
+            self._hook(tensor, self._on_sum(sighting, skip, edge))
+            settle = self._on_ancestor(sighting, skip, edge.output_nr)
+            self._handles.append(edge.node.register_prehook(settle))
 
     def _on_sum(
         self, sighting: Sighting, skip: _Skip, ancestor: GradientEdge
     ) -> Callable[[Tensor], None]:
         def share(gradient: Tensor) -> None:
+            if self._pulling:
+                return
             ends = [edge for edge in (skip.shortcut, skip.branch) if edge is not None]
-            parts = sighting.finding.shares(gradient, skip.shapes)
+            parts = sighting.finding.shares(gradient, self._shapes[sighting.index])
+            self._pulling = True
             try:
-                with torch.enable_grad():
-                    first, second = (
-                        self._pull(edge, ancestor, part)
-                        for edge, part in zip(ends, parts, strict=True)
-                    )
+                first, second = (
+                    self._pull(edge, ancestor, part) for edge, part in zip(ends, parts, strict=True)
+                )
             except RuntimeError as error:
                 self.notes.append(f"flow through {sighting.address.label or 'the root'}: {error}")
                 return
+            finally:
+                self._pulling = False
             skip.parts = (first, second)
 
         return share
@@ -214,11 +259,11 @@ class _Reader:
         return torch.zeros(()) if pulled is None else pulled.detach()
 
     def _on_ancestor(
-        self, sighting: Sighting, skip: _Skip, edge: GradientEdge
+        self, sighting: Sighting, skip: _Skip, output: int
     ) -> Callable[[tuple[Tensor, ...]], None]:
         def settle(gradients: tuple[Tensor, ...]) -> None:
-            total = gradients[edge.output_nr]
-            if skip.parts is None or total is None:
+            total = gradients[output]
+            if self._pulling or skip.parts is None or total is None:
                 return
             shortcut, branch = skip.parts
             skip.parts = None

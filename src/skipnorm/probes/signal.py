@@ -9,9 +9,10 @@ from skipnorm.formulas.rank import effective_rank
 from skipnorm.formulas.similarity import sample_correlation
 from skipnorm.probes.probe import Numbers, Probe
 
-__all__ = ["likeness", "moments"]
+__all__ = ["length", "likeness", "moments"]
 
 _PLACE = ("site", "port")
+SAFE = (1e-15, 1e18)  # between these lengths, squares of float32 neither vanish nor overflow
 CANCELLATION = 1e-3  # below this share of the mean square, a variance by subtraction loses digits
 
 
@@ -45,12 +46,23 @@ def moments() -> Probe:
     )
 
 
+def length(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The values in a precision in which their squares neither vanish nor overflow, and their Euclidean length."""
+    narrow = values.dtype in (torch.float16, torch.bfloat16)
+    found = torch.linalg.vector_norm(values, dtype=torch.float32 if narrow else None)
+    if not bool((found > SAFE[0]) & (found < SAFE[1])):
+        values = values.double()
+        found = torch.linalg.vector_norm(values)
+    return values, found
+
+
 def _moments(values: Tensor, channels: int) -> Numbers:
-    wide = torch.float32 if values.dtype in (torch.float16, torch.bfloat16) else values.dtype
+    values, size = length(values)
+    wide = size.dtype
     count, others = values.numel(), [dim for dim in range(values.dim()) if dim != channels]
-    size = torch.linalg.vector_norm(values, dtype=wide).square() / count
+    size = size.double().square() / count
     means = values.sum(others, dtype=wide) * (values.shape[channels] / count)
-    shared = means.square().mean()
+    shared = means.double().square().mean()
     variance = size - shared
     if not bool(variance > CANCELLATION * size):
         variance = channel_variance(values, channels)
