@@ -103,7 +103,7 @@ def _trial(
         torch.manual_seed(0)  # what is random must be the same function in every trial
         patient = copy.deepcopy(module).to(dtype).train(training)
         rest = {key: cast(value, x) for key, value in kwargs.items()}
-        result = patient(*(cast(value, x) for value in args), **rest)
+        result = patient.forward(*(cast(value, x) for value in args), **rest)
         if not isinstance(result, Tensor) or result.shape != x.shape:
             raise TypeError("not a map of a tensor to one of its shape")
         return result.to(torch.float64)
@@ -129,9 +129,15 @@ def _classify(
         return None
     if not _close(call(SMALL_SCALES[0] * x), call(SMALL_SCALES[1] * x), 5e-2):
         return None
-    if _close(call(x), call(other), 1e-2):
+    result = call(x)
+    if _close(result, call(other), 1e-2) or _saturated(result):
         return None
     return Behaviour("norm", family or _family(call, x))
+
+
+def _saturated(result: Tensor) -> bool:
+    """A function that has come to its bounds ignores the scale too, and is no norm for that."""
+    return bool((result.abs() > 0.99 * result.abs().amax()).double().mean() > 0.5)
 
 
 def _elementwise(call: Callable[[Tensor], Tensor], x: Tensor, other: Tensor) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 import torch.utils.checkpoint
 
-__all__ = ["Checkpointed", "at_work", "checkpoints_known"]
+__all__ = ["Checkpointed", "at_work", "torch_prepared"]
 
 
 class Checkpointed(Protocol):
@@ -36,7 +36,7 @@ class _AtWork(threading.local):
 
 
 _AT_WORK = _AtWork()
-_lock, _users = threading.Lock(), 0
+_lock, _users, _fast_path = threading.Lock(), 0, True
 _module = torch.utils.checkpoint
 _reentrant = _module.CheckpointFunction
 _modern = _module._checkpoint_without_reentrant_generator
@@ -53,10 +53,13 @@ def at_work(tap: Checkpointed) -> Iterator[None]:
 
 
 @contextmanager
-def checkpoints_known() -> Iterator[None]:
-    """Let torch's checkpointing ask the tap at work."""
-    global _users
+def torch_prepared() -> Iterator[None]:
+    """Let torch's checkpointing ask the tap at work, and make no fused call that would hide norms and skips."""
+    global _users, _fast_path
     with _lock:
+        if not _users:
+            _fast_path = torch.backends.mha.get_fastpath_enabled()
+            torch.backends.mha.set_fastpath_enabled(False)
         _users += 1
         _module.CheckpointFunction = _Reentrant  # type: ignore[misc, assignment]
         _module._checkpoint_without_reentrant_generator = _generator  # type: ignore[assignment]
@@ -66,6 +69,7 @@ def checkpoints_known() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
+                torch.backends.mha.set_fastpath_enabled(_fast_path)
                 _module.CheckpointFunction = _reentrant  # type: ignore[misc]
                 _module._checkpoint_without_reentrant_generator = _modern
 

@@ -63,17 +63,13 @@ def observe(
         ledger.keep(tensor)
     observer.root((inputs, named))
     kind = type(network).__name__
-    fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
-        torch.backends.mha.set_fastpath_enabled(False)  # one fused call would hide norms and skips
         with tapped(observer):
             outputs = network(*fresh(inputs), **fresh(named))
     except Exception as error:
         if error is observer.listeners_error:
             raise
         raise AnatomyError(_failed(kind, inputs, named, error)) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
     returned = list(tensors_in(outputs))
     if not any((node := observer.lineage[tensor]) and node.signal for tensor in returned):
         raise AnatomyError(

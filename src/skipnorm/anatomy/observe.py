@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skipnorm.anatomy.behaviour import behaviour
 from skipnorm.anatomy.channels import channels_after, channels_of
+from skipnorm.anatomy.descent import descend
 from skipnorm.anatomy.frames import Call, Frame
 from skipnorm.anatomy.lineage import Lineage
 from skipnorm.anatomy.node import Gate, Node
@@ -16,12 +17,13 @@ from skipnorm.anatomy.operations import BOUNDED, LIKENESSES, Operation, Role
 from skipnorm.anatomy.parts import part_of
 from skipnorm.anatomy.preserve import Ledger
 from skipnorm.anatomy.recognise import Finding, recognise
+from skipnorm.anatomy.roots import Roots
 from skipnorm.anatomy.sighting import Listener, Sighting, named_sites
 from skipnorm.anatomy.sites import Address, Site
 from skipnorm.anatomy.statistics import statistic_after
 from skipnorm.anatomy.suspicion import Suspicions
 from skipnorm.anatomy.taps import Tap
-from skipnorm.anatomy.tensors import memory_of, operands_of, tensors_in
+from skipnorm.anatomy.tensors import operands_of, tensors_in
 
 __all__ = ["Observer"]
 
@@ -49,6 +51,7 @@ class Observer(Tap):
         self.lineage = Lineage()
         self.sightings: list[Sighting] = []
         self._ledger, self._listener = ledger, listener
+        self._roots = Roots(self.lineage, listener)
         self.listeners_error: Exception | None = None
         self._blind = False
         self._opaque: dict[Call, _Opaque] = {}
@@ -64,7 +67,7 @@ class Observer(Tap):
             if tensor.dtype is not torch.bool:
                 node = self.lineage.node((), signal=True)
                 node.floating = tensor.is_floating_point()
-                self._mark(node, tensor)
+                self._roots.mark(node, tensor)
                 self.lineage.attach(tensor, node)
 
     def on_enter(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -146,7 +149,7 @@ class Observer(Tap):
             return function(*args, **kwargs)
         address = frame.address(op.name)
         if self._listener is not None and written is None and op.role is not Role.SHAPE:
-            args, kwargs = self._rooted((args, kwargs))
+            args, kwargs = self._roots.rooted((args, kwargs))
         operands = list(operands_of(args, kwargs))
         operands = operands[:1] if op.name in LIKENESSES else operands
         nodes = [self.lineage[tensor] for tensor in operands]
@@ -155,7 +158,7 @@ class Observer(Tap):
             self._constant(op, result, operands, nodes)
             return result
         finding = recognise(op, args, kwargs, self.lineage)
-        node = self._descend(op, operands, nodes, finding, frame)
+        node = descend(self.lineage, op, operands, nodes, finding, self._learned(frame))
         sighting = None
         if finding is not None and finding.kind:
             sighting = self._sight(
@@ -175,7 +178,7 @@ class Observer(Tap):
             for index in finding.gates:
                 self.sightings[index].gate = True
         if self._listener is not None and isinstance(result, Tensor) and not op.in_place:
-            result = self._adopted(result, operands, nodes)
+            result = self._roots.adopted(result, operands, nodes)
         node.channels = channels_after(op, args, kwargs, result, nodes)
         node.statistic = statistic_after(op, args, kwargs, operands, nodes)
         in_place = isinstance(written, Tensor)
@@ -225,37 +228,6 @@ class Observer(Tap):
             known = node.channels if node is not None else None
             self._say(sighting, port, tensor, known if channels is None else channels)
 
-    def _rooted(self, given: Any) -> Any:
-        """Signals that have no gradient, such as one behind a `detach()`, give way to roots of the graph."""
-        if isinstance(given, Tensor):
-            node = self.lineage[given]
-            rootless = node is not None and node.signal and not given.requires_grad
-            if not rootless or not given.is_floating_point() or not torch.is_grad_enabled():
-                return given
-            assert self._listener is not None
-            root = self._listener.adopt(given)
-            twin = self.lineage.copy(node)  # type: ignore[arg-type]
-            self._mark(twin, root)
-            self.lineage.attach(root, twin)
-            return root
-        if type(given) is dict:
-            return {key: self._rooted(each) for key, each in given.items()}
-        if type(given) in (tuple, list):
-            return type(given)(self._rooted(each) for each in given)
-        return given
-
-    def _adopted(self, result: Tensor, operands: list[Tensor], nodes: list[Node | None]) -> Tensor:
-        """Where the signal begins to be differentiable (an embedding, say), its gradient has its root."""
-        if not result.is_floating_point() or not torch.is_grad_enabled():
-            return result
-        for tensor, node in zip(operands, nodes, strict=True):
-            if node is not None and node.signal and tensor.requires_grad:
-                return result
-        if any(memory_of(each) == memory_of(result) is not None for each in operands):
-            return result  # an alias must stay one
-        assert self._listener is not None
-        return self._listener.adopt(result)
-
     def _tell(self, sighting: Sighting, port: str, tensor: Tensor) -> None:
         if self._listener is not None:
             node = self.lineage[tensor]
@@ -269,43 +241,12 @@ class Observer(Tap):
             self.listeners_error = error
             raise
 
-    def _descend(
-        self,
-        op: Operation,
-        operands: list[Tensor],
-        nodes: list[Node | None],
-        finding: Finding | None,
-        frame: Frame,
-    ) -> Node:
-        parents = (
-            finding.parents if finding is not None and finding.parents else [n for n in nodes if n]
-        )
-        node = self.lineage.node(parents, signal=any(parent.signal for parent in parents))
-        known = [each for each in nodes if each is not None and each.signal]
-        node.pointwise = op.role in (Role.POINTWISE, Role.SHAPE, Role.SUM, Role.ACTIVATION)
-        if op.role is Role.MIXING or (
-            op.name == "getitem" and nodes[0] is not None and not nodes[0].signal
-        ):
-            node.weighted = self._weighted(operands, nodes, frame)
-            node.transforms = not node.weighted
-            node.blend = op.role is Role.MIXING and len(known) > 1
-        elif op.role in (Role.NORM, Role.ACTIVATION, Role.REDUCTION):
-            node.transforms = True
-        if node.pointwise and len(known) == 1:
-            node.gate_of, node.centred = known[0].gate_of, known[0].centred
-        if finding is not None:
-            node.terms, node.centred = finding.terms, node.centred or finding.centred
-        return node
-
-    def _weighted(self, operands: list[Tensor], nodes: list[Node | None], frame: Frame) -> bool:
-        own = frame.call.module._parameters.values() if frame.call.module is not None else ()
-        for tensor, node in zip(operands, nodes, strict=True):
-            if node is not None and node.signal:
-                continue
-            learned = node.learned if node is not None else isinstance(tensor, nn.Parameter)
-            if learned or id(tensor) in self._parameters or any(tensor is each for each in own):
-                return True
-        return False
+    def _learned(self, frame: Frame) -> set[int]:
+        """The identities of what is a parameter, to the network or to the module at work."""
+        own = frame.call.module._parameters if frame.call.module is not None else {}
+        if all(id(each) in self._parameters for each in own.values() if each is not None):
+            return self._parameters
+        return self._parameters | {id(each) for each in own.values()}  # as under functional_call
 
     def _constant(
         self, op: Operation, result: Any, operands: list[Tensor], nodes: list[Node | None]
@@ -342,13 +283,9 @@ class Observer(Tap):
                 if any(parent.signal and parent.floating for parent in node.parents):
                     continue  # an index that was found from values carries none of them
                 each.floating = False
-            self._mark(each, tensor)
+            self._roots.mark(each, tensor)
             (self.lineage.overwrite if in_place else self.lineage.attach)(tensor, each)
         if sighting is not None and tensors:
             sighting.shape = tuple(tensors[0].shape)
             self._tell(sighting, "output", tensors[0])
         return target if returned is None and not in_place else returned
-
-    def _mark(self, node: Node, tensor: Tensor) -> None:
-        if self._listener is not None and self._listener.edges and tensor.requires_grad:
-            node.edge = torch.autograd.graph.get_gradient_edge(tensor)

@@ -178,7 +178,6 @@ def _flags() -> Iterator[None]:
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     cudnn = torch.backends.cudnn
     switches = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
-    fast_path = torch.backends.mha.get_fastpath_enabled()
     try:
         yield
     finally:
@@ -189,4 +188,3 @@ def _flags() -> Iterator[None]:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = switches
-        torch.backends.mha.set_fastpath_enabled(fast_path)

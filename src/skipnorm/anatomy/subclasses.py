@@ -33,7 +33,11 @@ def announcing_class(module: nn.Module) -> type[nn.Module]:
     """
     kind, by_call = type(module), "forward" in module.__dict__
     if (kind, by_call) not in _CLASSES:
-        _CLASSES[kind, by_call] = type(kind)(kind.__name__, (kind,), _space(kind, by_call=by_call))  # type: ignore[misc]
+        metaclass: Any = type(kind)
+        made = metaclass(kind.__name__, (nn.Module,), _space(kind, by_call=by_call))
+        if kind is not nn.Module:
+            made.__bases__ = (kind,)  # so that no `__init_subclass__` hears of it
+        _CLASSES[kind, by_call] = made
     return _CLASSES[kind, by_call]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from skipnorm.anatomy.checkpoints import at_work, checkpoints_known
+from skipnorm.anatomy.checkpoints import at_work, torch_prepared
 from skipnorm.anatomy.frames import SEPARATOR, Call, Frame, copied
 from skipnorm.anatomy.operations import PEEKS, Operation, Role, operation
 from skipnorm.anatomy.subclasses import _TAPS, announcing, announcing_class
@@ -204,7 +204,7 @@ def tapped(tap: Tap) -> Iterator[None]:
         for module in modules:
             _TAPS[id(module)] = tap.enter
             module.__class__ = announcing_class(module)
-        with _eager(), checkpoints_known():
+        with _eager(), torch_prepared():
             yield
     finally:
         tap.open = False

@@ -60,9 +60,10 @@ def kurtosis(values: torch.Tensor, channel_dim: int = 1) -> torch.Tensor:
     lowest, highest = channels.amin(dim=1), channels.amax(dim=1)
     still = (lowest == highest) & highest.isfinite()
     varying = channels[~still]
-    squares = (varying - varying.mean(dim=1, keepdim=True)).square()
+    deviations = varying - varying.mean(dim=1, keepdim=True)
     # The largest deviation becomes 1: fourth powers would leave the range of float32 otherwise.
-    squares = squares / squares.amax(dim=1, keepdim=True) if len(squares) else squares
+    largest = deviations.abs().amax(dim=1, keepdim=True) if len(varying) else deviations
+    squares = (deviations / largest).square()
     return (squares.square().mean(dim=1) / squares.mean(dim=1).square()).mean()
 
 
