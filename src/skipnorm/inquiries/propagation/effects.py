@@ -21,6 +21,7 @@ __all__ = [
     "drift",
     "gain",
     "gradient_ratio",
+    "line",
     "numbered",
     "rate",
     "slope",
@@ -28,7 +29,7 @@ __all__ = [
 
 Effect = Callable[[xr.Dataset], xr.DataArray]
 
-#: A rate is taken over the bulk: the first layers still settle, the last ones see the loss.
+#: A rate is taken over the bulk, from layer 3 on: the first layers still settle, the last see the loss.
 FIRST, LAST = 3, 5
 
 
@@ -65,8 +66,7 @@ def gain(evidence: xr.Dataset, variant: str, layer: int) -> xr.DataArray:
 
 def drift(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     """By how many decades the signal's mean square leaves its scale, from the first layer to the last."""
-    found: xr.DataArray = np.abs(np.log10(gain(evidence, variant, depth_of(evidence, variant))))
-    return found
+    return xr.DataArray(np.abs(np.log10(gain(evidence, variant, depth_of(evidence, variant)))))
 
 
 def slope(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
@@ -106,6 +106,15 @@ def numbered(values: Mapping[str, float]) -> xr.DataArray:
     2.0
     """
     return xr.DataArray(list(values.values()), {"case": list(values)}, "case")
+
+
+def line(x: np.ndarray, law: Callable[[int], float], dim: str) -> xr.DataArray:
+    """A law along a dimension, for the dashed line of a figure.
+
+    >>> line(np.array([1, 2]), lambda n: 2.0**n, "layer").values
+    array([2., 4.])
+    """
+    return xr.DataArray([law(int(value)) for value in x], {dim: x}, dim)
 
 
 def by_batch(evidence: xr.Dataset, network: str) -> dict[str, str]:

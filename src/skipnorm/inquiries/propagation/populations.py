@@ -44,6 +44,7 @@ class SideBySide:
 
     Means over channels are then means over the networks as well.
 
+    >>> import torch
     >>> SideBySide(networks=3, width=4, depth=2).build(seed=0)(torch.ones(5, 12)).shape
     torch.Size([5, 12])
     """

@@ -24,20 +24,19 @@ _ALONG = (
     Quantity(
         "channel_squared_mean", ("layer",), "1", "what all samples share", "Brock et al. 2021"
     ),
-    Quantity(
-        "channel_variance", ("layer",), "1", "what tells samples apart", "Brock et al. 2021"
-    ),
+    Quantity("channel_variance", ("layer",), "1", "what tells samples apart", "Brock et al. 2021"),
     Quantity("gradient_mean_square", ("layer",), "loss^2", "mean square of dE/dx", "definition"),
     Quantity(
         "log_size_mean", ("layer",), "1", "mean over samples of ln(mean square)", "definition"
     ),
-    Quantity(
-        "log_size_variance", ("layer",), "1", "unbiased variance of the same", "definition"
-    ),
+    Quantity("log_size_variance", ("layer",), "1", "unbiased variance of the same", "definition"),
 )
 _HE = "He et al. 2016 (identity mappings), eq. 5"
 _BLOCKS = (
     Quantity("branch_variance", ("block",), "1", "channel variance of the branch", "definition"),
+    Quantity(
+        "branch_squared_mean", ("block",), "1", "squared channel mean of the branch", "definition"
+    ),
     Quantity("shortcut_share", ("block",), "1", "share of dE/dx through the shortcut", _HE),
     Quantity("branch_share", ("block",), "1", "share of dE/dx through the branch", _HE),
     Quantity("elsewhere", ("block",), "1", "length of what neither explains, over dE/dx", _HE),
@@ -79,9 +78,7 @@ def plain_stream(measured: xr.Dataset) -> xr.Dataset:
     """Layer ``l`` is the output of block ``l`` of a plain network; what enters it is no site."""
     blocks = np.array([_block(name) for name in measured["module"].values])
     last = [np.flatnonzero(blocks == block)[-1] for block in range(blocks.max() + 1)]
-    found = {
-        q.name: measured[q.name].sel(port="output").values[last] for q in _ALONG
-    }
+    found = {q.name: measured[q.name].sel(port="output").values[last] for q in _ALONG}
     return label(found, _ALONG, {"layer": np.arange(1, len(last) + 1)}, {})
 
 
@@ -109,6 +106,7 @@ def _residual(skips: xr.Dataset, entering: xr.Dataset) -> xr.Dataset:
         found["direct"] = np.sqrt(skips["flow_shortcut"].values / total * size[:-1] / size[1:])
         found["elsewhere"] = np.sqrt(skips["flow_elsewhere"].values / total)
     found["branch_variance"] = skips["channel_variance"].sel(port="branch").values
+    found["branch_squared_mean"] = skips["channel_squared_mean"].sel(port="branch").values
     found["shortcut_share"] = skips["flow_shortcut_share"].values
     found["branch_share"] = skips["flow_branch_share"].values
     depth = np.arange(len(size))

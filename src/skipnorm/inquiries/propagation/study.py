@@ -37,9 +37,11 @@ class Size:
     batch: int = 32
     width: int = 400
     depth: int = 20
-    residual_width: int = 300
-    residual_batch: int = 256
+    residual_width: int = 400
+    residual_batch: int = 400
     residual_depth: int = 50
+    stream_width: int = 300
+    stream_batch: int = 256
     late_width: int = 500
     late_depth: int = 10
     nf_depth: int = 25
@@ -48,20 +50,22 @@ class Size:
     draws_depth: int = 20
     panel: int = 3
     panel_width: int = 2000
-    panel_batch: int = 64
+    panel_batch: int = 32
     panel_depth: int = 10
 
 
 QUICK = Size()
 FULL = Size(
     seeds=40,
-    batches=(6, 8, 16, 32, 64, 128, 256, 512),
-    few_batches=(6, 8, 16, 32, 64, 128, 256, 512),
+    batches=(8, 16, 32, 64, 128, 256, 512),
+    few_batches=(8, 16, 32, 64, 128, 256, 512),
     width=500,
     depth=30,
     residual_width=500,
     residual_batch=500,
     residual_depth=100,
+    stream_width=500,
+    stream_batch=500,
     late_width=1000,
     nf_depth=50,
     draws=1000,
@@ -116,9 +120,11 @@ def _plain(size: Size) -> dict[str, Variant]:
 
 
 def _residual(size: Size) -> dict[str, Variant]:
-    shape = {"width": size.residual_width, "residual": True}
+    shape = {"width": size.stream_width, "residual": True}
     networks = {
-        "residual BN": _bare(norm="batch", depth=size.residual_depth, **shape),
+        "residual BN": _bare(
+            norm="batch", depth=size.residual_depth, width=size.residual_width, residual=True
+        ),
         "residual": _bare(depth=size.depth, **shape),
         "act-norm-weight": _bare(
             norm="batch",
@@ -138,9 +144,9 @@ def _residual(size: Size) -> dict[str, Variant]:
             initializer="nf", branch_scale=NF_SCALE, depth=size.nf_depth, width=256, residual=True
         ),
     }
-    batches = {"NF": size.batch * 4}
+    batches = {"NF": size.batch * 4, "residual BN": size.residual_batch}
     return {
-        name: _variant(network, batches.get(name, size.residual_batch), residual_stream)
+        name: _variant(network, batches.get(name, size.stream_batch), residual_stream)
         for name, network in networks.items()
     }
 
