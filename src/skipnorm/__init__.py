@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from skipnorm.studies.measure import measure
     from skipnorm.studies.run import run
     from skipnorm.studies.study import Study, Variant
+    from skipnorm.studies.verbs import (
+        activation,
+        drift,
+        identical,
+        paths,
+        scores,
+        shift_gradient,
+    )
     from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near, Verdict, judge
 
 __version__ = "0.1.0"
@@ -56,11 +64,17 @@ __all__ = [
     "TaskError",
     "Variant",
     "Verdict",
+    "activation",
     "anatomy",
     "collect",
+    "drift",
+    "identical",
     "judge",
     "measure",
+    "paths",
     "run",
+    "scores",
+    "shift_gradient",
 ]
 
 _HOMES = {
@@ -82,6 +96,14 @@ _HOMES = {
     "skipnorm.studies.measure": ("measure",),
     "skipnorm.studies.run": ("run",),
     "skipnorm.studies.study": ("Study", "Variant"),
+    "skipnorm.studies.verbs": (
+        "activation",
+        "drift",
+        "identical",
+        "paths",
+        "scores",
+        "shift_gradient",
+    ),
     "skipnorm.verdicts": ("AtLeast", "AtMost", "Claim", "Identity", "Near", "Verdict", "judge"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

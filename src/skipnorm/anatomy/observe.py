@@ -161,16 +161,7 @@ class Observer(Tap):
         node = descend(self.lineage, op, operands, nodes, finding, self._learned(frame))
         sighting = None
         if finding is not None and finding.kind:
-            sighting = self._sight(
-                finding,
-                frame.call,
-                address,
-                operands,
-                leaf=self._leaves[id(frame.call.module)],
-                channels=channels_of(op, operands[0].dim()) if finding.kind == "norm" else None,
-            )
-            if finding.kind == "activation" and finding.source is not None:
-                node.gate_of = Gate(sighting.index, finding.source, bounded=op.name in BOUNDED)
+            sighting = self._met(op, finding, node, address, operands, frame)
         elif op.role in (Role.SUM, Role.CONCAT) and finding is None:
             self._suspicions.summed(op, operands, nodes, frame.call)
         result = function(*args, **kwargs)
@@ -186,6 +177,22 @@ class Observer(Tap):
         return self._arrived(
             op, target, node, sighting, in_place=in_place, returned=result, args=args
         )
+
+    def _met(
+        self,
+        op: Operation,
+        finding: Finding,
+        node: Node,
+        address: Address,
+        operands: Sequence[Tensor],
+        frame: Frame,
+    ) -> Sighting:
+        leaf = self._leaves[id(frame.call.module)]
+        channels = channels_of(op, operands[0].dim()) if finding.kind == "norm" else None
+        sighting = self._sight(finding, frame.call, address, operands, leaf=leaf, channels=channels)
+        if finding.kind == "activation" and finding.source is not None:
+            node.gate_of = Gate(sighting.index, finding.source, bounded=op.name in BOUNDED)
+        return sighting
 
     @property
     def sites(self) -> tuple[Site, ...]:

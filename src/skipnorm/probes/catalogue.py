@@ -1,13 +1,16 @@
 """The probes that there are, written by hand, and those that are read where nobody says otherwise."""
 
+from collections.abc import Iterable
+
 from skipnorm.errors import ProbeError, nearest
+from skipnorm.probes.activation_summary import activation_summary
 from skipnorm.probes.gradient import flow, gradient
 from skipnorm.probes.probe import Probe
 from skipnorm.probes.signal import likeness, moments
 
 __all__ = ["CATALOGUE", "chosen"]
 
-CATALOGUE: tuple[Probe, ...] = (moments(), likeness(), gradient(), flow())
+CATALOGUE: tuple[Probe, ...] = (moments(), activation_summary(), likeness(), gradient(), flow())
 """Every probe with its usual settings, in the order of their cost."""
 
 
@@ -22,7 +25,8 @@ def chosen(probes: object = None) -> tuple[Probe, ...]:
     """
     if probes is None:
         return CATALOGUE
-    given = [probes] if isinstance(probes, str | Probe) else list(probes)  # type: ignore[call-overload]
+    one = isinstance(probes, str | Probe) or not isinstance(probes, Iterable)
+    given = [probes] if one else list(probes)  # type: ignore[call-overload]
     known = {probe.name: probe for probe in CATALOGUE}
     found = []
     for each in given:

@@ -103,8 +103,8 @@ def _value(outputs: Any, targets: Any, loss: Loss) -> Any:
     if callable(loss):
         return loss(outputs, targets)
     if loss is not None:
-        if loss not in LOSSES:
-            raise ProbeError(f"loss: {nearest(loss, LOSSES)}")
+        if not isinstance(loss, str) or loss not in LOSSES:
+            raise ProbeError(f"loss: {nearest(str(loss), LOSSES)}")
         if targets is None:
             raise ProbeError(
                 f"expected targets for the loss {loss!r}, found a batch without any: pass (inputs, targets)."

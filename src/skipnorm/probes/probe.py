@@ -8,10 +8,13 @@ from torch import Tensor
 
 from skipnorm.evidence.schema import Quantity
 
-__all__ = ["PORTS", "Flow", "Numbers", "Port", "Probe"]
+__all__ = ["PORTS", "Flow", "Numbers", "Place", "Port", "Probe"]
 
 Port = Literal["input", "output", "shortcut", "branch"]
 PORTS: tuple[Port, ...] = ("input", "output", "shortcut", "branch")
+
+Place = tuple[int, Port]
+"""A site, by its order of execution, and a port of it."""
 
 Numbers = Mapping[str, Tensor | float]
 """What a probe finds at one place: by name of quantity, a scalar."""

@@ -13,7 +13,7 @@ __all__ = ["length", "likeness", "moments"]
 
 _PLACE = ("site", "port")
 SAFE = (1e-15, 1e18)  # between these lengths, squares of float32 neither vanish nor overflow
-CANCELLATION = 1e-3  # below this share of the mean square, a variance by subtraction loses digits
+CANCELLATION = 0.05  # below this share of the mean square, a variance by subtraction loses digits
 
 
 def moments() -> Probe:

@@ -1,0 +1,39 @@
+"""The probes of a whole network as verbs: what each finds, as a labelled dataset."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec
+
+from skipnorm.probes.activation import activation as _activation
+from skipnorm.probes.findings import Findings
+from skipnorm.probes.paths import paths as _paths
+from skipnorm.probes.scores import scores as _scores
+from skipnorm.probes.shift import drift as _drift
+from skipnorm.probes.shift_gradient import shift_gradient as _shift_gradient
+from skipnorm.probes.shift_identical import identical as _identical
+from skipnorm.studies.measure import labelled
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["activation", "drift", "identical", "paths", "scores", "shift_gradient"]
+
+P = ParamSpec("P")
+
+
+def _verb(probe: Callable[P, Findings]) -> Callable[P, xr.Dataset]:
+    @functools.wraps(probe)
+    def verb(*args: P.args, **kwargs: P.kwargs) -> xr.Dataset:
+        return labelled(probe(*args, **kwargs))
+
+    return verb
+
+
+activation = _verb(_activation)
+drift = _verb(_drift)
+identical = _verb(_identical)
+paths = _verb(_paths)
+scores = _verb(_scores)
+shift_gradient = _verb(_shift_gradient)
