@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from skipnorm.studies.study import Study, Variant
     from skipnorm.studies.verbs import (
         activation,
+        curvature,
         drift,
         identical,
         paths,
@@ -67,6 +68,7 @@ __all__ = [
     "activation",
     "anatomy",
     "collect",
+    "curvature",
     "drift",
     "identical",
     "judge",
@@ -98,6 +100,7 @@ _HOMES = {
     "skipnorm.studies.study": ("Study", "Variant"),
     "skipnorm.studies.verbs": (
         "activation",
+        "curvature",
         "drift",
         "identical",
         "paths",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["complain", "plain", "print_json", "print_numbers", "print_table", "say"]
+__all__ = ["complain", "plain", "print_json", "print_numbers", "print_table", "say", "wide_enough"]
 
 
 def say(text: str) -> None:
@@ -27,13 +27,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of words: the first column stays whole, the others fold to the terminal's width."""
+    """A table of words: the first two columns stay whole, the others fold to the terminal's width."""
     _print(columns, rows, folds=True)
 
 
 def print_numbers(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of numbers: nothing folds, it may be wider than the terminal."""
     _print(columns, rows, folds=False)
+
+
+def wide_enough(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Whether a table fits the terminal without folding."""
+    from rich.console import Console
+
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    return sum(widths) + 3 * len(widths) <= Console().width
 
 
 def _print(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folds: bool) -> None:
@@ -44,7 +52,7 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folds: bool
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=index == 0 or not folds, overflow="fold")
+        table.add_column(column, no_wrap=index < 2 or not folds, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()

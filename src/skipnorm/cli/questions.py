@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skipnorm.cli.printing import complain, print_json, print_table, say
+from skipnorm.cli.printing import (
+    complain,
+    print_json,
+    print_numbers,
+    print_table,
+    say,
+    wide_enough,
+)
 from skipnorm.errors import StudyError
 
 if TYPE_CHECKING:
@@ -160,4 +168,9 @@ def _print_verdicts(rows: list[dict[str, Any]]) -> None:
         )
         for row in rows
     ]
-    print_table(["claim", "ruling", "effect", "interval", "predicted", "seeds"], shown)
+    columns = ["claim", "ruling", "effect", "interval", "predicted", "seeds"]
+    if not sys.stdout.isatty() or wide_enough(columns, shown):
+        print_numbers(columns, shown)
+        return
+    narrow = (0, 1, 2, 4)  # interval and seeds stand in the report
+    print_table([columns[at] for at in narrow], [[row[at] for at in narrow] for row in shown])

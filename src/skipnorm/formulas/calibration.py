@@ -48,7 +48,7 @@ def adaptive_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 
     0.15
     """
     sure = confidence.double().flatten()
-    _, group, size = sure.unique(return_inverse=True, return_counts=True)
+    _, group, size = sure.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
     middle = size.cumsum(0) - size + (size - 1).double() / 2
     place = (middle * bins / max(len(sure), 1)).floor().long()
     return _gap(sure, correct, place[group], bins)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
 from skipnorm.probes.activation import activation as _activation
+from skipnorm.probes.curvature import curvature as _curvature
 from skipnorm.probes.findings import Findings
 from skipnorm.probes.paths import paths as _paths
 from skipnorm.probes.scores import scores as _scores
@@ -18,7 +19,7 @@ from skipnorm.studies.measure import labelled
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["activation", "drift", "identical", "paths", "scores", "shift_gradient"]
+__all__ = ["activation", "curvature", "drift", "identical", "paths", "scores", "shift_gradient"]
 
 P = ParamSpec("P")
 
@@ -32,6 +33,7 @@ def _verb(probe: Callable[P, Findings]) -> Callable[P, xr.Dataset]:
 
 
 activation = _verb(_activation)
+curvature = _verb(_curvature)
 drift = _verb(_drift)
 identical = _verb(_identical)
 paths = _verb(_paths)
