@@ -94,6 +94,9 @@ def test_gradient_covariance_is_the_second_derivative_of_the_kernel(centred, res
             root = np.sqrt(np.outer(np.diag(signal), np.diag(signal)))
             bent = root * arc_cosine_kernel(signal / root)
             signal = (signal + bent) / 2 if residual else bent
+        if residual:
+            root = np.sqrt(np.outer(np.diag(signal), np.diag(signal)))
+            signal = root * arc_cosine_kernel(signal / root)
         return signal[size:, size:]
 
     found = line_gradient_covariance(points, depth, centred=centred, residual=residual)

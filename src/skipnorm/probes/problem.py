@@ -15,7 +15,7 @@ from skipnorm.anatomy.tensors import tensors_in
 from skipnorm.errors import ProbeError, nearest
 from skipnorm.probes.objective import Loss, inputs_of, loss_of
 
-__all__ = ["STATISTICS", "Parameters", "Problem", "Statistics", "batches_of", "posed"]
+__all__ = ["STATISTICS", "Parameters", "Problem", "Statistics", "batches_of", "copied", "posed"]
 
 Statistics = Literal["as_is", "batch", "running", "recalibrated"]
 STATISTICS: tuple[Statistics, ...] = ("as_is", "batch", "running", "recalibrated")
@@ -57,8 +57,14 @@ class Problem:
     def outputs(self, parameters: Parameters | None = None, *, batch: int = 0) -> Any:
         """What the network returns on one batch, with these parameters in place of its own."""
         args, named, _ = inputs_of(self.batches[batch])
-        torch.manual_seed(self._seed)
+        args, named = copied((args, named))  # the network may write into what it is given
+        self._same_draws()
         return functional_call(self.network, dict(parameters or {}), args, named)
+
+    def _same_draws(self) -> None:
+        torch.default_generator.manual_seed(self._seed)  # torch.manual_seed wakes every backend
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.manual_seed_all(self._seed)
 
     def loss_on(self, batch: int, parameters: Parameters | None = None) -> Tensor:
         """The loss on one batch, a scalar that can be differentiated."""
@@ -176,6 +182,22 @@ def batches_of(batch: Any) -> list[Any]:
         and all(isinstance(each, tuple | Mapping) for each in batch)
     )
     return list(batch) if several else [batch]
+
+
+def copied(inputs: Any) -> Any:
+    """The same inputs with tensors of their own, through which gradients still flow.
+
+    >>> given = ((torch.zeros(1),), {"mask": None})
+    >>> copied(given)[0][0] is given[0][0], copied(given)[1]
+    (False, {'mask': None})
+    """
+    if isinstance(inputs, Tensor):
+        return inputs.clone()
+    if type(inputs) in (list, tuple):
+        return type(inputs)(copied(each) for each in inputs)
+    if type(inputs) is dict:
+        return {name: copied(each) for name, each in inputs.items()}
+    return inputs
 
 
 def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

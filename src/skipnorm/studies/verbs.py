@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, ParamSpec
 from skipnorm.probes.activation import activation as _activation
 from skipnorm.probes.curvature import curvature as _curvature
 from skipnorm.probes.findings import Findings
+from skipnorm.probes.jacobian import jacobian as _jacobian
 from skipnorm.probes.paths import paths as _paths
 from skipnorm.probes.scores import scores as _scores
+from skipnorm.probes.shattering import gradient_correlation as _gradient_correlation
+from skipnorm.probes.shattering import (
+    input_gradient_autocorrelation as _input_gradient_autocorrelation,
+)
 from skipnorm.probes.shift import drift as _drift
 from skipnorm.probes.shift_gradient import shift_gradient as _shift_gradient
 from skipnorm.probes.shift_identical import identical as _identical
@@ -19,7 +24,18 @@ from skipnorm.studies.measure import labelled
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["activation", "curvature", "drift", "identical", "paths", "scores", "shift_gradient"]
+__all__ = [
+    "activation",
+    "curvature",
+    "drift",
+    "gradient_correlation",
+    "identical",
+    "input_gradient_autocorrelation",
+    "jacobian",
+    "paths",
+    "scores",
+    "shift_gradient",
+]
 
 P = ParamSpec("P")
 
@@ -35,7 +51,10 @@ def _verb(probe: Callable[P, Findings]) -> Callable[P, xr.Dataset]:
 activation = _verb(_activation)
 curvature = _verb(_curvature)
 drift = _verb(_drift)
+gradient_correlation = _verb(_gradient_correlation)
 identical = _verb(_identical)
+input_gradient_autocorrelation = _verb(_input_gradient_autocorrelation)
+jacobian = _verb(_jacobian)
 paths = _verb(_paths)
 scores = _verb(_scores)
 shift_gradient = _verb(_shift_gradient)
