@@ -35,9 +35,11 @@ if TYPE_CHECKING:
         identical,
         input_gradient_autocorrelation,
         jacobian,
+        landscape,
         paths,
         scores,
         shift_gradient,
+        smoothness,
     )
     from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near, Verdict, judge
 
@@ -78,11 +80,13 @@ __all__ = [
     "input_gradient_autocorrelation",
     "jacobian",
     "judge",
+    "landscape",
     "measure",
     "paths",
     "run",
     "scores",
     "shift_gradient",
+    "smoothness",
 ]
 
 _HOMES = {
@@ -112,9 +116,11 @@ _HOMES = {
         "identical",
         "input_gradient_autocorrelation",
         "jacobian",
+        "landscape",
         "paths",
         "scores",
         "shift_gradient",
+        "smoothness",
     ),
     "skipnorm.verdicts": ("AtLeast", "AtMost", "Claim", "Identity", "Near", "Verdict", "judge"),
 }

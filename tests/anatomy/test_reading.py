@@ -417,7 +417,6 @@ NETWORKS = (
     in_place_block,
     in_place_chain,
     statement,
-    through_a_view,
     input_overwritten,
     highway,
     lerp,
@@ -456,6 +455,22 @@ def compare(case: Twins, *, flows: bool = False) -> None:
 @pytest.mark.parametrize("case", NETWORKS, ids=lambda case: case.__name__)
 def test_values_and_gradients_are_the_twins(case: Callable[[], Twins], flows: bool) -> None:
     compare(case(), flows=flows)
+
+
+def test_a_view_written_into_has_values_and_says_that_no_gradient_came_by() -> None:
+    """torch rebases what the view is of and forgets the view: nothing is hooked that could answer."""
+    case = through_a_view()
+    case.network.double()
+    batch = ((case.inputs[0].detach().clone(),), torch.randn(4, WIDTH, dtype=DOUBLE))
+    found = record(case.network, batch, loss=inner)
+    expected = seen(case.twin, case.network, case.inputs, batch[1])
+    assert_same_tensors(found.values, expected.values)
+    forgotten = {"add:branch", "add:output"}
+    assert set(expected.gradients) - set(found.gradients) == forgotten
+    kept = {place: each for place, each in expected.gradients.items() if place not in forgotten}
+    assert_same_tensors(found.gradients, kept)
+    notes = sn.measure(case.network, batch, loss=inner, probes="gradient").attrs["notes"]
+    assert "no gradient came by at add:branch, add:output" in notes
 
 
 def test_nested_inputs_by_position_and_by_name() -> None:

@@ -60,7 +60,11 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         chosen("momets")
 
 
-@pytest.mark.parametrize("wrong", [5, moments, [moments], [None], object()], ids=repr)
+@pytest.mark.parametrize(
+    "wrong",
+    [5, moments, [moments], [None], object()],
+    ids=["a number", "a function", "functions", "nothing", "an object"],
+)
 def test_what_is_no_probe_is_refused(wrong: Any) -> None:
     with pytest.raises(ProbeError, match="probe"):
         chosen(wrong)

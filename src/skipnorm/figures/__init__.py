@@ -8,5 +8,6 @@ from skipnorm.figures.intervals import intervals
 from skipnorm.figures.palette import SERIES, twins
 from skipnorm.figures.profile import profile
 from skipnorm.figures.strip import strip
+from skipnorm.figures.surface import surface
 
-__all__ = ["SERIES", "intervals", "profile", "strip", "twins"]
+__all__ = ["SERIES", "intervals", "profile", "strip", "surface", "twins"]

@@ -29,7 +29,7 @@ def numbers_of(figure: go.Figure) -> Table:
     >>> table.columns, table.rows
     (('series', 'x', 'y'), (('plain', 1, 2.5),))
     """
-    traces = [trace for trace in figure.data if _role(trace) not in ("band", "legend")]
+    traces = [trace for trace in figure.data if _role(trace) not in ("band", "legend", "twin")]
     axes = (_axis(figure, "x"), _axis(figure, "y"))
     if any(trace.type in ("heatmap", "contour", "surface") for trace in traces):
         return _cut(("series", *axes, "value"), [row for trace in traces for row in _grid(trace)])

@@ -51,8 +51,8 @@ def measure(network: nn.Module, batch: Any, *, loss: Any = None, probes: Any = N
     >>> rectifier = torch.nn.Sequential(torch.nn.Identity(), torch.nn.ReLU())
     >>> x = torch.tensor([[3.0, -4.0], [-3.0, 4.0]])
     >>> seen = measure(rectifier, x, probes="moments").sel(site="1")
-    >>> seen.mean_square.sel(port="input").item(), seen.mean_square.sel(port="output").item()
-    (12.5, 6.25)
+    >>> seen.mean_square.sel(port=["input", "output"]).values.round(6)
+    array([12.5 ,  6.25])
     """
     wanted = chosen(probes)
     check_probes(wanted)

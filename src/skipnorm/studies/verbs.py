@@ -10,6 +10,7 @@ from skipnorm.probes.activation import activation as _activation
 from skipnorm.probes.curvature import curvature as _curvature
 from skipnorm.probes.findings import Findings
 from skipnorm.probes.jacobian import jacobian as _jacobian
+from skipnorm.probes.landscape import landscape as _landscape
 from skipnorm.probes.paths import paths as _paths
 from skipnorm.probes.scores import scores as _scores
 from skipnorm.probes.shattering import gradient_correlation as _gradient_correlation
@@ -19,6 +20,7 @@ from skipnorm.probes.shattering import (
 from skipnorm.probes.shift import drift as _drift
 from skipnorm.probes.shift_gradient import shift_gradient as _shift_gradient
 from skipnorm.probes.shift_identical import identical as _identical
+from skipnorm.probes.smoothness import smoothness as _smoothness
 from skipnorm.studies.measure import labelled
 
 if TYPE_CHECKING:
@@ -32,9 +34,11 @@ __all__ = [
     "identical",
     "input_gradient_autocorrelation",
     "jacobian",
+    "landscape",
     "paths",
     "scores",
     "shift_gradient",
+    "smoothness",
 ]
 
 P = ParamSpec("P")
@@ -55,6 +59,8 @@ gradient_correlation = _verb(_gradient_correlation)
 identical = _verb(_identical)
 input_gradient_autocorrelation = _verb(_input_gradient_autocorrelation)
 jacobian = _verb(_jacobian)
+landscape = _verb(_landscape)
 paths = _verb(_paths)
 scores = _verb(_scores)
 shift_gradient = _verb(_shift_gradient)
+smoothness = _verb(_smoothness)
