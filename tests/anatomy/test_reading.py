@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
+import skipnorm as sn
+
 WIDTH = 8
 DOUBLE = torch.float64
 

@@ -2,8 +2,9 @@
 
 import copy
 import functools
+import operator
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType, MethodType, ModuleType
@@ -31,6 +32,8 @@ _LEAVES = (
     ModuleType,
     torch.dtype,
 )
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, type})
+_DICTS = frozenset({dict, OrderedDict})
 _DEPTH = 4
 
 
@@ -58,6 +61,7 @@ class Ledger:
     def __init__(self, network: nn.Module) -> None:
         self._tensors: dict[int, tuple[Tensor, Tensor]] = {}
         self._holders: list[tuple[Any, Any]] = []
+        self._empty: list[dict[Any, Any]] = []
         self._undo: list[Callable[[], Any]] = []
         self._grads = [(parameter, parameter.grad) for parameter in network.parameters()]
         for parameter, _ in self._grads:
@@ -82,7 +86,13 @@ class Ledger:
         elif isinstance(value, dict):
             self._holders.append((value, dict(value)))
             for each in list(value.values()):
-                self._note(each, seen, depth)
+                kind = type(each)
+                if kind in _DICTS and not each:
+                    self._empty.append(
+                        each
+                    )  # most of what a module holds: hooks that nobody has set
+                elif kind not in _PLAIN:
+                    self._note(each, seen, depth)
         elif isinstance(value, np.ndarray):
             self._undo.append(functools.partial(np.copyto, value, value.copy()))
         elif (undo := _generator(value)) is not None:
@@ -114,8 +124,10 @@ class Ledger:
 
     def restore(self) -> None:
         """Put everything back."""
+        for empty in self._empty:
+            empty.clear()
         for holder, content in self._holders:
-            if _entries(holder) == _entries(content):
+            if _alike(holder, content):
                 continue
             holder.clear()
             holder.extend(content) if isinstance(holder, list | deque) else holder.update(content)
@@ -143,10 +155,14 @@ def _generator(value: Any) -> Callable[[], Any] | None:
     return None
 
 
-def _entries(holder: Any) -> list[Any]:
+def _alike(holder: Any, content: Any) -> bool:
+    """Whether a container holds the very things it held."""
+    if len(holder) != len(content):
+        return False
     if isinstance(holder, dict):
-        return [(key, id(value)) for key, value in holder.items()]
-    return [id(value) for value in holder]
+        same_keys = holder.keys() == content.keys()
+        return same_keys and all(map(operator.is_, holder.values(), content.values()))
+    return all(map(operator.is_, holder, content))
 
 
 def _same(tensor: Tensor, value: Tensor) -> bool:

@@ -1,5 +1,6 @@
 """How large the gradient is at every site, and how much of it comes through shortcut and branch."""
 
+import math
 from typing import Any
 
 import torch
@@ -46,11 +47,12 @@ def gradient() -> Probe:
 def _gradient(values: Tensor, channels: int, memory: dict[Any, Any]) -> Numbers:
     values, size = length(values)
     reference, its_size = memory.setdefault(values.shape, (values, size))
-    wide = torch.promote_types(size.dtype, its_size.dtype)
-    product = torch.dot(values.reshape(-1).to(wide), reference.reshape(-1).to(wide))
+    wide = torch.promote_types(values.dtype, reference.dtype)
+    product = torch.dot(values.reshape(-1).to(wide), reference.reshape(-1).to(wide)).item()
+    lengths = size * its_size
     return {
-        "gradient_mean_square": size.double().square() / values.numel(),
-        "gradient_cosine": product.double() / size.double() / its_size.double(),
+        "gradient_mean_square": size * size / values.numel(),
+        "gradient_cosine": product / lengths if lengths else math.nan,
     }
 
 

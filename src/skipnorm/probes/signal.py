@@ -46,25 +46,24 @@ def moments() -> Probe:
     )
 
 
-def length(values: Tensor) -> tuple[Tensor, Tensor]:
+def length(values: Tensor) -> tuple[Tensor, float]:
     """The values in a precision in which their squares neither vanish nor overflow, and their Euclidean length."""
     narrow = values.dtype in (torch.float16, torch.bfloat16)
-    found = torch.linalg.vector_norm(values, dtype=torch.float32 if narrow else None)
-    if not bool((found > SAFE[0]) & (found < SAFE[1])):
+    found = torch.linalg.vector_norm(values, dtype=torch.float32 if narrow else None).item()
+    if not SAFE[0] < found < SAFE[1]:
         values = values.double()
-        found = torch.linalg.vector_norm(values)
-    return values, found
+        found = torch.linalg.vector_norm(values).item()
+    return values.float() if narrow and values.dtype != torch.float64 else values, found
 
 
 def _moments(values: Tensor, channels: int) -> Numbers:
-    values, size = length(values)
-    wide = size.dtype
+    values, whole = length(values)
     count, others = values.numel(), [dim for dim in range(values.dim()) if dim != channels]
-    size = size.double().square() / count
-    means = values.sum(others, dtype=wide) * (values.shape[channels] / count)
-    shared = means.double().square().mean()
-    variance = size - shared
-    if not bool(variance > CANCELLATION * size):
+    size = whole * whole / count
+    sums = torch.linalg.vector_norm(values.sum(others)).item() / count
+    shared = sums * sums * values.shape[channels]
+    variance: Tensor | float = size - shared
+    if not size - shared > CANCELLATION * size:
         variance = channel_variance(values, channels)
     return {"mean_square": size, "channel_squared_mean": shared, "channel_variance": variance}
 
