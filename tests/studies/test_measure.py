@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import skipnorm as sn
+from skipnorm.errors import ProbeError
 from skipnorm.evidence import store
 from skipnorm.probes import likeness, moments
 
@@ -306,3 +307,77 @@ def test_one_sample_has_no_correlation_but_a_size() -> None:
 def test_the_probe_moments_is_a_value() -> None:
     assert str(moments()) == "moments@1()"
     assert str(likeness(samples=8)) == "likeness@1(samples=8)"
+
+
+class Asking(nn.Module):
+    """Asks its input for a gradient, as networks that differentiate themselves do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.requires_grad_()
+        return torch.tanh(self.fc(x))
+
+
+def test_a_network_may_ask_its_input_for_a_gradient() -> None:
+    x = torch.randn(3, 4)
+    asked = sn.measure(Asking(), (x, x), loss="inner_product")
+    assert asked.gradient_mean_square.sel(site="tanh", port="output") > 0
+    assert len(sn.anatomy(Asking(), torch.randn(3, 4, requires_grad=True))) == 1
+
+
+def test_one_number_a_sample_is_one_channel() -> None:
+    """A binary classifier ends in a vector: mean 2, variance 1."""
+
+    class Binary(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x.squeeze(-1))
+
+    x = torch.tensor([[1.0], [3.0]], dtype=DOUBLE)
+    seen = sn.measure(Binary(), (x, x.squeeze(-1)), loss="inner_product").sel(port="output")
+    assert float(seen.channel_squared_mean[0]) == pytest.approx(4)
+    assert float(seen.channel_variance[0]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("size", [1e-22, 1.0, 1e20])
+def test_shares_of_the_gradient_do_not_depend_on_its_size(size: float) -> None:
+    torch.manual_seed(0)
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.tanh(x)
+            return x + torch.relu(self.fc(x))
+
+    network, x = Block(), torch.randn(5, 8)
+    seen = sn.measure(network, (x, x), loss=lambda out, _: (out * size).sum(), probes="flow")
+    plain = sn.measure(network, (x, x), loss=lambda out, _: out.sum(), probes="flow")
+    for name in ("shortcut", "branch", "elsewhere"):
+        share = f"flow_{name}_share"
+        assert float(seen[share].sel(site="add")) == pytest.approx(
+            float(plain[share].sel(site="add")), rel=1e-5, abs=1e-6
+        )
+
+
+@pytest.mark.parametrize("loss", ["mse", "inner_product"])
+def test_a_loss_that_would_spread_one_over_the_other_is_refused(loss: str) -> None:
+    with pytest.raises(ProbeError, match=r"shape \(6, 1\), found \(6,\)"):
+        sn.measure(
+            nn.Sequential(nn.Linear(4, 1), nn.ReLU()),
+            (torch.randn(6, 4), torch.randn(6)),
+            loss=loss,
+        )
+
+
+def test_tokens_are_classified_one_by_one() -> None:
+    """(batch, tokens, classes) against (batch, tokens), as language models are trained."""
+    network, x = nn.Sequential(nn.Linear(4, 9), nn.LayerNorm(9)), torch.randn(2, 5, 4)
+    targets = torch.randint(0, 9, (2, 5))
+    found = float(sn.measure(network, (x, targets)).attrs["loss"])
+    expected = nn.functional.cross_entropy(network(x).flatten(0, 1), targets.flatten())
+    assert found == pytest.approx(expected.item(), rel=1e-6)

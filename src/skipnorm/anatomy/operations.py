@@ -93,7 +93,7 @@ _POINTWISE = frozenset(
     alpha_dropout feature_dropout dropout1d dropout2d dropout3d feature_alpha_dropout
     bernoulli nan_to_num addcdiv real imag view_as_real view_as_complex float double half
     bfloat16 to type type_as round floor ceil sign rdiv logit xlogy ldexp conj fill
-    masked_scatter requires_grad_ hypot atan2 quantize_per_tensor dequantize
+    masked_scatter hypot atan2 quantize_per_tensor dequantize
     """.split()
 )
 _SHAPES = frozenset(
@@ -113,12 +113,12 @@ _QUERIES = frozenset(
     dim size numel nelement shape dtype device layout grad_fn requires_grad is_cuda
     is_nested ndim grad stride storage_offset data_ptr untyped_storage element_size
     is_contiguous is_floating_point is_leaf is_complex is_sparse is_quantized is_meta
-    is_inference names len repr str format item tolist bool int float_value index_value
-    contains hash get_device is_same_size equal allclose is_nonzero is_tensor register_hook
-    retain_grad version output_nr _version itemsize nbytes result_type can_cast
-    promote_types finfo iinfo is_mkldnn is_xpu is_mps argmax argmin argsort searchsorted
-    bucketize isnan isinf isfinite logical_and logical_or logical_not logical_xor all any
-    nonzero count_nonzero bincount unique
+    is_inference names len repr str format item tolist bool int contains hash get_device
+    is_same_size equal allclose is_nonzero is_tensor register_hook retain_grad version
+    output_nr _version itemsize nbytes result_type can_cast promote_types finfo iinfo
+    is_mkldnn is_xpu is_mps argmax argmin argsort searchsorted bucketize isnan isinf
+    isfinite logical_and logical_or logical_not logical_xor all any nonzero count_nonzero
+    bincount unique
     """.split()
 )
 PEEKS = frozenset(

@@ -18,7 +18,6 @@ from skipnorm.anatomy.tensors import memory_of
 
 __all__ = ["Ledger", "random_states_kept", "untouched"]
 
-_Restore = list[tuple[Any, Any]]
 _LEAVES = (
     str,
     bytes,

@@ -103,12 +103,12 @@ class Skip(Site):
 class Anatomy:
     """Every norm, activation and skip of a network in order of execution.
 
-    Prints as an aligned table in which repeated blocks are folded, and as HTML in a notebook.
+    Prints as an aligned table, and as HTML in a notebook; of more than 20 sites, repeated blocks are folded.
 
     Attributes:
         network: class name of the network.
         sites: all of them.
-        unseen: what looks like a norm but could not be looked into, a sentence each. Never silently absent.
+        unseen: what looks like a site but could not be looked into, a sentence each. Never silently absent.
     """
 
     network: str

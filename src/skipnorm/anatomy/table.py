@@ -9,7 +9,7 @@ __all__ = ["as_html", "as_text", "folded"]
 
 Row = dict[str, Any]
 COLUMNS = ("index", "name", "kind", "nature", "operation", "shape")
-FOLD_FROM = 40
+FOLD_FROM = 20
 LONGEST_BLOCK = 64
 
 

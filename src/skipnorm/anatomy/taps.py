@@ -87,10 +87,8 @@ class Tap(TorchFunctionMode):
                 and op.in_place
                 and args[0].requires_grad
             ):
-                return None
+                return args[0]  # one that the network was given has a gradient already
             return function(*args, **(kwargs or {}))
-        if self.straight and op.name == "requires_grad_" and args[0].requires_grad:
-            return args[0]  # it is one that the network was given, and has a gradient already
         return self.on_call(op, function, args, kwargs or {})
 
     def enter(

@@ -89,7 +89,7 @@ def _product_terms(
     if not all(isinstance(each, Tensor) for each in (first, second, third)):
         return None
     scale = kwargs.get("value", kwargs.get("alpha", 1))
-    mixes = op.name not in ("addcmul", "addcdiv")
+    mixes = op.name != "addcmul"
     factors = [lineage[second], lineage[third]]
     if mixes and any(isinstance(each, torch.nn.Parameter) for each in (second, third)):
         learned = lineage.node((), signal=False)

@@ -90,7 +90,7 @@ def flow() -> Probe:
     ]
     return Probe(
         "flow",
-        1,
+        2,
         tuple(quantities),
         on_flow=_flow,
         cost="1 forward, 1 backward, and 1 more through each branch",
@@ -98,25 +98,15 @@ def flow() -> Probe:
 
 
 def _flow(parts: Flow) -> Numbers:
-    wide = (
-        torch.float32 if parts.total.dtype in (torch.float16, torch.bfloat16) else parts.total.dtype
-    )
     total, shortcut, branch = (
-        part.to(wide) for part in (parts.total, parts.shortcut, parts.branch)
+        part.double() for part in (parts.total, parts.shortcut, parts.branch)
     )
-    named = {
-        "total": total,
-        "shortcut": shortcut,
-        "branch": branch,
-        "elsewhere": total - shortcut - branch,
-    }
+    named = {"total": total, "shortcut": shortcut, "branch": branch}
+    named["elsewhere"] = total - shortcut - branch
     energy = total.square().sum()
     numbers: dict[str, Tensor | float] = {
         f"flow_{name}": part.square().sum() for name, part in named.items()
     }
-    numbers |= {
-        f"flow_{name}_share": (part * total).sum() / energy
-        for name, part in named.items()
-        if name != "total"
-    }
+    for name in ("shortcut", "branch", "elsewhere"):
+        numbers[f"flow_{name}_share"] = (named[name] * total).sum() / energy
     return numbers

@@ -14,15 +14,41 @@ Loss = str | Callable[[Any, Any], Tensor] | None
 
 
 def _cross_entropy(outputs: Any, targets: Any) -> Tensor:
-    return F.cross_entropy(_tensor(outputs), targets)
+    found = _tensor(outputs)
+    sequences = found.dim() > 2 and found.shape[:-1] == targets.shape
+    if sequences and found.shape[:1] + found.shape[2:] == targets.shape:
+        raise ProbeError(
+            f"expected outputs whose classes stand in one place, found shape {tuple(found.shape)} for targets of "
+            f"shape {tuple(targets.shape)}, where both the second and the last dimension could be meant. Pass loss=."
+        )
+    if sequences:  # tokens, each with its classes last
+        found, targets = found.flatten(0, -2), targets.flatten()
+    try:
+        return F.cross_entropy(found, targets)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ProbeError(
+            f"expected outputs (samples, classes, ...) and as many class numbers or probabilities, found shapes "
+            f"{tuple(found.shape)} and {tuple(targets.shape)}: {error} Pass loss=: a function of (outputs, targets)."
+        ) from error
+
+
+def _alike(outputs: Any, targets: Any) -> Tensor:
+    """The output, if it has the targets' shape: torch would spread one over the other in silence."""
+    found = _tensor(outputs)
+    if found.shape != targets.shape:
+        raise ProbeError(
+            f"expected targets of the outputs' shape {tuple(found.shape)}, found {tuple(targets.shape)}. Reshape "
+            "one of them, or pass loss=: a function of (outputs, targets)."
+        )
+    return found
 
 
 def _mean_squared_error(outputs: Any, targets: Any) -> Tensor:
-    return F.mse_loss(_tensor(outputs), targets)
+    return F.mse_loss(_alike(outputs, targets), targets)
 
 
 def _inner_product(outputs: Any, targets: Any) -> Tensor:
-    total: Tensor = (_tensor(outputs) * targets).sum()
+    total: Tensor = (_alike(outputs, targets) * targets).sum()
     return total
 
 

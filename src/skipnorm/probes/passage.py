@@ -71,7 +71,8 @@ def pass_through(
 def _backward(objective: Tensor, reader: "Reader") -> float:
     if not reader.roots:
         raise ProbeError(
-            "expected an input that can be differentiated, found no real numbers on the way to the loss"
+            "expected an input that can be differentiated, found no real numbers on the way to the loss. "
+            "Measure without gradient (probes=['moments', 'likeness']), or feed it real inputs."
         )
     gradients = torch.autograd.grad(objective, reader.roots, allow_unused=True)
     if all(gradient is None for gradient in gradients):

@@ -114,8 +114,11 @@ class Reader:
     ) -> None:
         with torch.no_grad():
             found: dict[str, Tensor | float] = {}
+            values, at = tensor.detach(), channels
+            if values.dim() == 1:  # one number a sample is one channel
+                values, at = values.unsqueeze(1), 1
             for read in self._values:
-                found |= read(tensor.detach(), channels)
+                found |= read(values, at)
         places = [place]
         self._seen[key] = (weakref.ref(tensor), places, found)
         self._note(places, found)
@@ -192,9 +195,9 @@ class Reader:
             if self._pulling:
                 return
             ends = [edge for edge in (skip.shortcut, skip.branch) if edge is not None]
-            parts = sighting.finding.shares(gradient, self._shapes[sighting.index])
             self._pulling = True
             try:
+                parts = sighting.finding.shares(gradient, self._shapes[sighting.index])
                 first, second = (
                     self._pull(edge, ancestor, part) for edge, part in zip(ends, parts, strict=True)
                 )
