@@ -29,7 +29,7 @@ CATALOGUE: tuple[Entry, ...] = (
         name="propagation",
         question="How do signals and gradients scale with depth, "
         "and what do norms and skips change?",
-        cost="2 minutes quick, 15 minutes full",
+        cost="2 minutes quick, 7 minutes full",
     ),
 )
 
