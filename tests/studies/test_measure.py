@@ -381,3 +381,9 @@ def test_tokens_are_classified_one_by_one() -> None:
     found = float(sn.measure(network, (x, targets)).attrs["loss"])
     expected = nn.functional.cross_entropy(network(x).flatten(0, 1), targets.flatten())
     assert found == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_network_without_sites_says_so() -> None:
+    empty = sn.measure(nn.Linear(4, 4), (torch.randn(3, 4), torch.randn(3, 4)))
+    assert empty.sizes["site"] == 0
+    assert "no norm, activation or skip" in empty.attrs["notes"]

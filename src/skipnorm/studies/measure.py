@@ -110,11 +110,20 @@ def _coordinates(reading: Reading) -> dict[str, Any]:
         name: [getattr(site, name) for site in sites]
         for name in ("kind", "nature", "operation", "module", "index")
     }
-    labels: Mapping[str, Any] = {name: ("site", values) for name, values in columns.items()}
-    return {"site": [site.name for site in sites], "port": list(PORTS), **labels}
+    labels: Mapping[str, Any] = {
+        name: ("site", np.array(values, dtype=int if name == "index" else str))
+        for name, values in columns.items()
+    }
+    return {
+        "site": np.array([site.name for site in sites], dtype=str),
+        "port": list(PORTS),
+        **labels,
+    }
 
 
 def _provenance(reading: Reading, probes: Sequence[Any]) -> dict[str, str]:
+    if not len(reading.anatomy):
+        return {"network": reading.anatomy.network, "notes": "no norm, activation or skip was met"}
     notes = [*(f"not seen: {note}" for note in reading.anatomy.unseen), *reading.notes]
     attributes = {"network": reading.anatomy.network, "probes": "; ".join(map(str, probes))}
     if reading.loss is not None:
