@@ -9,7 +9,7 @@ from torch import Tensor
 from skipnorm.anatomy.lineage import Lineage
 from skipnorm.anatomy.node import Node
 from skipnorm.anatomy.sighting import Listener
-from skipnorm.anatomy.tensors import memory_of
+from skipnorm.anatomy.tensors import mapped, memory_of
 
 __all__ = ["Roots"]
 
@@ -23,17 +23,12 @@ class Roots:
 
     def rooted(self, given: Any) -> Any:
         """Signals that have no gradient, such as one behind a `detach()`, give way to roots of the graph."""
-        if isinstance(given, Tensor):
-            node = self._lineage[given]
-            rootless = node is not None and node.signal and not given.requires_grad
-            if not rootless or not given.is_floating_point() or not torch.is_grad_enabled():
-                return given
-            return self._stand_in(given)
-        if type(given) is dict:
-            return {key: self.rooted(each) for key, each in given.items()}
-        if type(given) in (tuple, list):
-            return type(given)(self.rooted(each) for each in given)
-        return given
+        return mapped(self._with_gradient, given) if torch.is_grad_enabled() else given
+
+    def _with_gradient(self, tensor: Tensor) -> Tensor:
+        node = self._lineage[tensor]
+        rootless = node is not None and node.signal and not tensor.requires_grad
+        return self._stand_in(tensor) if rootless and tensor.is_floating_point() else tensor
 
     def _stand_in(self, tensor: Tensor) -> Tensor:
         """One root for one value, whoever asks."""

@@ -1,11 +1,11 @@
 """The tensors in what a network or a torch function is called with."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["fresh", "memory_of", "operands_of", "tensors_in"]
+__all__ = ["fresh", "mapped", "memory_of", "operands_of", "tensors_in"]
 
 
 def tensors_in(value: Any, depth: int = 6) -> Iterator[Tensor]:
@@ -22,13 +22,20 @@ def tensors_in(value: Any, depth: int = 6) -> Iterator[Tensor]:
         yield from tensors_in(vars(value), depth - 1)
 
 
+def mapped(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """The same nested lists, tuples and dicts, made anew, with a function applied to the tensors in them."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if type(value) is dict:
+        return {key: mapped(function, each) for key, each in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(mapped(function, each) for each in value)
+    return value
+
+
 def fresh(value: Any) -> Any:
     """The same tensors in containers of their own, from which a network may take things out."""
-    if type(value) is dict:
-        return {key: fresh(each) for key, each in value.items()}
-    if type(value) in (tuple, list):
-        return type(value)(fresh(each) for each in value)
-    return value
+    return mapped(lambda tensor: tensor, value)
 
 
 def memory_of(tensor: Tensor) -> int | None:

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skipnorm.anatomy.preserve import untouched
-from skipnorm.anatomy.tensors import tensors_in
+from skipnorm.anatomy.tensors import mapped, tensors_in
 from skipnorm.errors import ProbeError, nearest
 from skipnorm.probes.objective import Loss, inputs_of, loss_of
 
@@ -191,13 +191,7 @@ def copied(inputs: Any) -> Any:
     >>> copied(given)[0][0] is given[0][0], copied(given)[1]
     (False, {'mask': None})
     """
-    if isinstance(inputs, Tensor):
-        return inputs.clone()
-    if type(inputs) in (list, tuple):
-        return type(inputs)(copied(each) for each in inputs)
-    if type(inputs) is dict:
-        return {name: copied(each) for name, each in inputs.items()}
-    return inputs
+    return mapped(Tensor.clone, inputs)
 
 
 def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
