@@ -20,8 +20,8 @@ from skipnorm.probes.passage import check_probes
 def makers() -> set[str]:
     """The public functions of the package that return a probe."""
     found = set()
-    for module in pkgutil.iter_modules(skipnorm.probes.__path__):
-        code = importlib.import_module(f"skipnorm.probes.{module.name}")
+    for module in pkgutil.walk_packages(skipnorm.probes.__path__, "skipnorm.probes."):
+        code = importlib.import_module(module.name)
         for name in code.__all__:
             value = getattr(code, name)
             if inspect.isfunction(value) and value.__annotations__.get("return") in (

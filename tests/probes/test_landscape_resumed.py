@@ -13,7 +13,7 @@ from torch import nn
 from skipnorm.errors import ProbeError
 from skipnorm.networks.recipe import ConvNet, Perceptron
 from skipnorm.probes.landscape import landscape
-from skipnorm.probes.landscape_store import fingerprint
+from skipnorm.probes.landscape.store import fingerprint
 
 
 def bits(value: Any) -> bytes:
@@ -78,7 +78,7 @@ def test_what_was_cut_off_goes_on_and_ends_the_same(tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skipnorm.probes.landscape_sampler._PATIENCE", 0.0)
+    monkeypatch.setattr("skipnorm.probes.landscape.sampler._PATIENCE", 0.0)
 
 
 @pytest.mark.parametrize(

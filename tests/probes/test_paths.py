@@ -19,8 +19,8 @@ from skipnorm.errors import ProbeError
 from skipnorm.networks.recipe import ConvNet, Perceptron
 from skipnorm.probes.findings import Findings
 from skipnorm.probes.paths import paths
-from skipnorm.probes.paths_gradients import routes
-from skipnorm.probes.paths_lesions import survey
+from skipnorm.probes.paths.gradients import routes
+from skipnorm.probes.paths.lesions import survey
 from skipnorm.probes.problem import posed
 from skipnorm.studies.measure import labelled
 
@@ -167,7 +167,7 @@ def test_nan_in_a_side_that_is_gone_never_reaches_the_output() -> None:
     assert np.isnan(found.values["deletion_loss_price"]).all()  # against NaN, no price is a number
     healthy = Broken(good)
     with posed(healthy, (x, y), loss="mse") as problem:
-        from skipnorm.probes.paths_trial import Trial
+        from skipnorm.probes.paths.trial import Trial
 
         seen = survey(healthy, (x, y))
         trial = Trial(problem, seen, seen.junctions, "mse", None)

@@ -16,8 +16,8 @@ import transformers as hf
 from torch import Tensor, nn
 
 from skipnorm.probes.shift import drift
-from skipnorm.probes.shift_gradient import shift_gradient
-from skipnorm.probes.shift_identical import identical
+from skipnorm.probes.shift.gradient import shift_gradient
+from skipnorm.probes.shift.identical import identical
 from skipnorm.studies.measure import labelled
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skipnorm.errors import ProbeError
 from skipnorm.networks.recipe import ConvNet, Perceptron
-from skipnorm.probes.shift_gradient import shift_gradient
+from skipnorm.probes.shift.gradient import shift_gradient
 from skipnorm.studies.measure import labelled
 
 

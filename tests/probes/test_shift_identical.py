@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from skipnorm.errors import ProbeError
 from skipnorm.formulas.distances import gaussian_wasserstein, wasserstein
 from skipnorm.networks.recipe import ConvNet, Perceptron
-from skipnorm.probes.shift_identical import identical
-from skipnorm.probes.shift_null import Chance, between_groups, between_units
+from skipnorm.probes.shift.identical import identical
+from skipnorm.probes.shift.null import Chance, between_groups, between_units
 from skipnorm.studies.measure import labelled
 
 

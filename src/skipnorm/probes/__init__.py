@@ -1,6 +1,6 @@
 """What can be measured on a network at one instant: pure functions of (network, batch, settings)."""
 
-from skipnorm.probes.activation_summary import activation_summary
+from skipnorm.probes.activation.summary import activation_summary
 from skipnorm.probes.catalogue import CATALOGUE, chosen
 from skipnorm.probes.gradient import flow, gradient
 from skipnorm.probes.passage import Reading, pass_through

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from skipnorm.errors import ProbeError, nearest
-from skipnorm.probes.activation_summary import activation_summary
+from skipnorm.probes.activation.summary import activation_summary
 from skipnorm.probes.gradient import flow, gradient
 from skipnorm.probes.probe import Probe
 from skipnorm.probes.signal import likeness, moments

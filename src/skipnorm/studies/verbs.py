@@ -18,8 +18,8 @@ from skipnorm.probes.shattering import (
     input_gradient_autocorrelation as _input_gradient_autocorrelation,
 )
 from skipnorm.probes.shift import drift as _drift
-from skipnorm.probes.shift_gradient import shift_gradient as _shift_gradient
-from skipnorm.probes.shift_identical import identical as _identical
+from skipnorm.probes.shift.gradient import shift_gradient as _shift_gradient
+from skipnorm.probes.shift.identical import identical as _identical
 from skipnorm.probes.smoothness import smoothness as _smoothness
 from skipnorm.studies.measure import labelled
 
