@@ -4,11 +4,13 @@ The tap sits in the modules that own the sites, not at the root: so the alterati
 model and in what gradient checkpointing computes for a second time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from skipnorm.anatomy.frames import Frame
@@ -20,7 +22,11 @@ from skipnorm.anatomy.tensors import operands_of
 from skipnorm.anatomy.terms import terms_of
 from skipnorm.errors import SurgeryError, nearest
 
-__all__ = ["Edit", "Occasion", "altered"]
+__all__ = ["Alteration", "Edit", "Occasion", "altered"]
+
+
+def _nothing_to_join(parts: Sequence[Tensor]) -> Tensor:
+    raise SurgeryError("expected a skip, whose parts can be joined, found a norm or an activation.")
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,21 @@ class Occasion:
 
     Attributes:
         site: the site.
+        module: whose call holds the site.
         ports: how to get the tensor at `input` (norms and activations) or at `shortcut` and `branch` (skips; in a sum
             of several terms, the branch is everything that came by no shortcut).
         original: carries out the call as the network wrote it.
+        parts: of a skip: the terms of its sum, or the pieces of its concatenation, in order. `site.shortcuts` and
+            `site.branch` are positions among them.
+        join: of a skip: puts such parts together as the network would have.
     """
 
     site: Site
+    module: nn.Module
     ports: Mapping[str, Callable[[], Tensor]]
     original: Callable[[], Tensor]
+    parts: Callable[[], list[Tensor]] = list
+    join: Callable[[Sequence[Tensor]], Tensor] = _nothing_to_join
 
     def __getitem__(self, port: str) -> Tensor:
         """The tensor at a port; an unknown port raises SurgeryError."""
@@ -70,17 +83,19 @@ def altered(network: nn.Module, anatomy: Anatomy, edits: Mapping[str, Edit]) -> 
     for name in edits:
         if name not in sites:
             raise SurgeryError(nearest(name, sites))
-    tap = _Alteration(
-        network, {sites[name].address: (sites[name], edit) for name, edit in edits.items()}
-    )
-    with tapped(tap):
+    known = {sites[name].address: (sites[name], edit) for name, edit in edits.items()}
+    with tapped(Alteration(known, network), network):
         yield
 
 
-class _Alteration(Tap):
+class Alteration(Tap):
+    """A tap that lets edits say what their sites return."""
+
     refusal = SurgeryError
 
-    def __init__(self, network: nn.Module, edits: Mapping[Address, tuple[Site, Edit]]) -> None:
+    def __init__(
+        self, edits: Mapping[Address, tuple[Site, Edit]], network: nn.Module | None = None
+    ) -> None:
         super().__init__(network)
         self._edits = edits
         self._operations = {address.operation for address in edits}
@@ -92,6 +107,7 @@ class _Alteration(Tap):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        """Carry out a torch call, or what the edit of its site says in its place."""
         frame = self.frame
         if frame is None or op.name not in self._operations:
             return function(*args, **kwargs)
@@ -100,24 +116,27 @@ class _Alteration(Tap):
             return function(*args, **kwargs)
         site, edit = known
         kept = (args[0].clone(), *args[1:]) if op.in_place else args
-        ports = _ports(site, op, kept, kwargs)
-        result = edit(Occasion(site, ports, lambda: function(*args, **kwargs)))
+        occasion = _occasion(site, frame.call.module, op, kept, kwargs)
+        result = edit(replace(occasion, original=lambda: function(*args, **kwargs)))
         target = args[0] if op.in_place else kwargs.get("out")
         if isinstance(target, Tensor) and result is not target:
             return target.copy_(result)
         return result
 
     def on_enter(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep what goes into a module that is a site."""
         known = self._edits.get(_whole(frame))
         if known is not None:  # a leaf module may write into its input
             frame.inputs = (list(operands_of(args, kwargs))[known[0].operand].clone(),)
 
     def on_exit(self, frame: Frame, result: Any) -> Any:
+        """Let the edit of a module that is a site say what it returns."""
         known = self._edits.get(_whole(frame))
         if known is None:
             return result
         site, edit = known
-        return edit(Occasion(site, {"input": lambda: frame.inputs[0]}, lambda: result))
+        ports = {"input": lambda: frame.inputs[0]}
+        return edit(Occasion(site, frame.call.module, ports, lambda: result))
 
 
 def _whole(frame: Frame) -> Address:
@@ -125,21 +144,43 @@ def _whole(frame: Frame) -> Address:
     return Address(frame.call.label, frame.method, "", 1)
 
 
-def _ports(
-    site: Site, op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Callable[[], Tensor]]:
+def _occasion(
+    site: Site,
+    module: nn.Module,
+    op: Operation,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Occasion:
     if not isinstance(site, Skip):
         source = list(operands_of(args, kwargs))[site.operand]
-        return {"input": lambda: source}
+        return Occasion(site, module, {"input": lambda: source}, lambda: source)
     if op.role is Role.CONCAT:
         tensors = list(args[0] if args else kwargs["tensors"])
-        return {
-            "shortcut": lambda: tensors[site.shortcuts[0]],
-            "branch": lambda: tensors[site.branch],
-        }
+        rest = args[1:] if args else ()
+        named = {key: value for key, value in kwargs.items() if key not in ("tensors", "out")}
+        function = getattr(torch, op.name)
+        return Occasion(
+            site,
+            module,
+            {
+                "shortcut": lambda: tensors[site.shortcuts[0]],
+                "branch": lambda: tensors[site.branch],
+            },
+            lambda: function(tensors, *rest, **named),
+            lambda: list(tensors),
+            lambda parts: function(list(parts), *rest, **named),
+        )
     terms = terms_of(op, args, kwargs, Lineage())
     if terms is None:
         raise SurgeryError(
             f"expected a sum at {site.name}, found a call of {op.name} with one term"
         )
-    return terms.ports(site.shortcuts)
+    together = functools.partial(functools.reduce, torch.add)
+    return Occasion(
+        site,
+        module,
+        terms.ports(site.shortcuts),
+        lambda: together([value() for value in terms.values]),
+        lambda: [value() for value in terms.values],
+        together,
+    )

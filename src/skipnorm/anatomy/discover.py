@@ -64,7 +64,7 @@ def observe(
     observer.root((inputs, named))
     kind = type(network).__name__
     try:
-        with tapped(observer):
+        with tapped(observer, network):
             outputs = network(*fresh(inputs), **fresh(named))
     except Exception as error:
         if error is observer.listeners_error:

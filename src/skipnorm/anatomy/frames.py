@@ -25,7 +25,7 @@ class Call:
 
     __slots__ = ("children", "label", "methods", "module", "named", "path")
 
-    def __init__(self, module: nn.Module | None, path: str, label: str) -> None:
+    def __init__(self, module: nn.Module, path: str, label: str) -> None:
         self.module, self.path, self.label = module, path, label
         self.children: Counter[str] = Counter()
         self.methods: Counter[str] = Counter()

@@ -73,7 +73,6 @@ class Observer(Tap):
     def on_enter(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Try a hand-written leaf module: one that behaves as a norm or an activation is one site."""
         call, module = frame.call, frame.call.module
-        assert module is not None
         parents = [
             node
             for tensor in tensors_in((args, kwargs))
@@ -250,7 +249,7 @@ class Observer(Tap):
 
     def _learned(self, frame: Frame) -> set[int]:
         """The identities of what is a parameter, to the network or to the module at work."""
-        own = frame.call.module._parameters if frame.call.module is not None else {}
+        own = frame.call.module._parameters
         if all(id(each) in self._parameters for each in own.values() if each is not None):
             return self._parameters
         return self._parameters | {id(each) for each in own.values()}  # as under functional_call

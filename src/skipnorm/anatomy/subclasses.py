@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["announcing", "announcing_class"]
+__all__ = ["Enter", "announcing", "announcing_class", "class_like", "methods_of"]
 
 Enter = Callable[[nn.Module, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+Announce = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 
 _TAPS: dict[int, Enter] = {}
 """Who is told of the methods of which module, by the module's identity."""
@@ -33,29 +34,40 @@ def announcing_class(module: nn.Module) -> type[nn.Module]:
     """
     kind, by_call = type(module), "forward" in module.__dict__
     if (kind, by_call) not in _CLASSES:
-        metaclass: Any = type(kind)
-        made = metaclass(kind.__name__, (nn.Module,), _space(kind, by_call=by_call))
-        if kind is not nn.Module:
-            made.__bases__ = (kind,)  # so that no `__init_subclass__` hears of it
-        _CLASSES[kind, by_call] = made
+        space = methods_of(kind, _announced, by_call=by_call)
+        _CLASSES[kind, by_call] = class_like(
+            kind, space | {"__reduce_ex__": _plain_reduction(kind)}
+        )
     return _CLASSES[kind, by_call]
 
 
-def _space(kind: type[nn.Module], *, by_call: bool) -> dict[str, Any]:
-    space: dict[str, Any] = {
+def class_like(kind: type[nn.Module], space: dict[str, Any]) -> type[nn.Module]:
+    """A subclass of the same name and metaclass, of which no `__init_subclass__` hears."""
+    metaclass: Any = type(kind)
+    named = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
-        "__reduce_ex__": _plain_reduction(kind),
     }
+    made: type[nn.Module] = metaclass(kind.__name__, (nn.Module,), named | space)
+    if kind is not nn.Module:
+        made.__bases__ = (kind,)
+    return made
+
+
+def methods_of(
+    kind: type[nn.Module], announce: Announce, *, by_call: bool
+) -> dict[str, Callable[..., Any]]:
+    """Every method of a class by which a signal may come through it, announced; `__call__` in place of `forward`."""
+    space: dict[str, Callable[..., Any]] = {}
     for ancestor in reversed(kind.__mro__):
         if ancestor is object or ancestor is nn.Module:
             continue
         for name, value in vars(ancestor).items():
             if name == "forward" or _is_method(ancestor, name, value):
-                space[name] = _announced(name, value)
+                space[name] = announce(name, value)
     if by_call:
-        space["__call__"] = _announced("forward", kind.__call__)
+        space["__call__"] = announce("forward", kind.__call__)
     return space
 
 

@@ -22,7 +22,7 @@ from skipnorm.anatomy.operations import PEEKS, Operation, Role, operation
 from skipnorm.anatomy.subclasses import _TAPS, announcing, announcing_class
 from skipnorm.errors import AnatomyError, SkipnormError, SurgeryError
 
-__all__ = ["Tap", "tapped"]
+__all__ = ["Tap", "tapped", "tidy"]
 
 
 class _Stack(threading.local):
@@ -44,12 +44,16 @@ class Tap(TorchFunctionMode):
     straight = False
     refusal: type[SkipnormError] = AnatomyError
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module | None = None) -> None:
         super().__init__()
-        self.network = network
         self.open = True
-        self.paths = {id(module): _tidy(name) for name, module in network.named_modules()}
+        modules = () if network is None else network.named_modules()
+        self._paths = {id(module): tidy(name) for name, module in modules}
         self._stack = _Stack()
+
+    def path_of(self, module: nn.Module) -> str:
+        """Where a tapped module stands in its network; the network itself stands at the empty path."""
+        return self._paths[id(module)]
 
     @property
     def frame(self) -> Frame | None:
@@ -156,16 +160,16 @@ class Tap(TorchFunctionMode):
         frames = self._stack.frames
         if not frames or frames[-1].call.module is not module:
             return False
-        if module is not self.network or method != "forward":
+        if frames[-1].call.path or method != "forward":
             return True
         return any(frame.call.module is module and frame.method == method for frame in frames)
 
     def _called(self, module: nn.Module) -> Call:
-        path, frames = self.paths[id(module)], self._stack.frames
-        if module is self.network or not frames:
+        path, frames = self.path_of(module), self._stack.frames
+        if not path or not frames:
             return Call(module, path, path)
         above = frames[-1].call
-        below = path.startswith(above.path + ".") if above.path else above.module is self.network
+        below = not above.path or path.startswith(above.path + ".")
         counter = above if below else self._trunk()
         counter.children[path] += 1
         label = above.label + path[len(above.path) :] if below and above.path else path
@@ -175,26 +179,27 @@ class Tap(TorchFunctionMode):
     def _trunk(self) -> Call:
         """The call of the network itself that is running, else the outermost one."""
         frames = self._stack.frames
-        own = [frame.call for frame in frames if frame.call.module is self.network]
+        own = [frame.call for frame in frames if not frame.call.path]
         return own[-1] if own else frames[0].call
 
 
-def _tidy(path: str) -> str:
+def tidy(path: str) -> str:
+    """A module's path without what torch.compile adds to it."""
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 @contextmanager
-def tapped(tap: Tap) -> Iterator[None]:
-    """Let the tap watch its network for the duration of the context; the network's classes are put back afterwards.
+def tapped(tap: Tap, network: nn.Module) -> Iterator[None]:
+    """Let a tap watch the network that it was made for; the classes of its modules are put back afterwards.
 
     Raises:
         AnatomyError, SurgeryError: the network, or a module of it, is tapped already: what one tap alters another one
             would not see.
     """
-    modules = list(tap.network.modules())
+    modules = list(network.modules())
     if any(announcing(module) is not None for module in modules):
         raise tap.refusal(
-            f"expected {type(tap.network).__name__} by itself, found it (or a part of it) being looked at or altered "
+            f"expected {type(network).__name__} by itself, found it (or a part of it) being looked at or altered "
             "already. Leave the other context first; several alterations go into one call."
         )
     classes = [(module, type(module)) for module in modules]
