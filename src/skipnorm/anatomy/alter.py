@@ -25,6 +25,12 @@ from skipnorm.errors import SurgeryError, nearest
 __all__ = ["Alteration", "Edit", "Occasion", "altered"]
 
 
+def _nothing_to_call(tensor: Tensor) -> Tensor:
+    raise SurgeryError(
+        "expected a call of a norm or an activation, found a skip or a whole module."
+    )
+
+
 def _nothing_to_join(parts: Sequence[Tensor]) -> Tensor:
     raise SurgeryError("expected a skip, whose parts can be joined, found a norm or an activation.")
 
@@ -39,6 +45,8 @@ class Occasion:
         ports: how to get the tensor at `input` (norms and activations) or at `shortcut` and `branch` (skips; in a sum
             of several terms, the branch is everything that came by no shortcut).
         original: carries out the call as the network wrote it.
+        call: carries out the call of a norm or an activation on another input. A module that is one site has run
+            already: it cannot be called again.
         parts: of a skip: the terms of its sum, or the pieces of its concatenation, in order. `site.shortcuts` and
             `site.branch` are positions among them.
         join: of a skip: puts such parts together as the network would have.
@@ -48,6 +56,7 @@ class Occasion:
     module: nn.Module
     ports: Mapping[str, Callable[[], Tensor]]
     original: Callable[[], Tensor]
+    call: Callable[[Tensor], Tensor] = _nothing_to_call
     parts: Callable[[], list[Tensor]] = list
     join: Callable[[Sequence[Tensor]], Tensor] = _nothing_to_join
 
@@ -117,7 +126,12 @@ class Alteration(Tap):
         site, edit = known
         kept = (args[0].clone(), *args[1:]) if op.in_place else args
         occasion = _occasion(site, frame.call.module, op, kept, kwargs)
-        result = edit(replace(occasion, original=lambda: function(*args, **kwargs)))
+        edited = replace(
+            occasion,
+            original=lambda: function(*args, **kwargs),
+            call=lambda tensor: _called_on(tensor, site.operand, function, kept, kwargs),
+        )
+        result = edit(edited)
         target = args[0] if op.in_place else kwargs.get("out")
         if isinstance(target, Tensor) and result is not target:
             return target.copy_(result)
@@ -144,6 +158,20 @@ def _whole(frame: Frame) -> Address:
     return Address(frame.call.label, frame.method, "", 1)
 
 
+def _called_on(
+    tensor: Tensor,
+    operand: int,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """The call with another tensor in the place of the operand that the site acts on."""
+    given = list(operands_of(args, kwargs))[operand]
+    swapped = tuple(tensor if each is given else each for each in args)
+    named = {key: tensor if each is given else each for key, each in kwargs.items()}
+    return function(*swapped, **named)
+
+
 def _occasion(
     site: Site,
     module: nn.Module,
@@ -167,8 +195,8 @@ def _occasion(
                 "branch": lambda: tensors[site.branch],
             },
             lambda: function(tensors, *rest, **named),
-            lambda: list(tensors),
-            lambda parts: function(list(parts), *rest, **named),
+            parts=lambda: list(tensors),
+            join=lambda parts: function(list(parts), *rest, **named),
         )
     terms = terms_of(op, args, kwargs, Lineage())
     if terms is None:
@@ -181,6 +209,6 @@ def _occasion(
         module,
         terms.ports(site.shortcuts),
         lambda: together([value() for value in terms.values]),
-        lambda: [value() for value in terms.values],
-        together,
+        parts=lambda: [value() for value in terms.values],
+        join=together,
     )

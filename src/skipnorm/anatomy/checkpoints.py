@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 import torch.utils.checkpoint
 
-__all__ = ["Checkpointed", "at_work", "torch_prepared"]
+__all__ = ["Checkpointed", "at_work", "run_straight", "torch_prepared"]
 
 
 class Checkpointed(Protocol):
@@ -36,7 +36,7 @@ class _AtWork(threading.local):
 
 
 _AT_WORK = _AtWork()
-_lock, _users, _fast_path = threading.Lock(), 0, True
+_lock, _users, _askers, _fast_path = threading.Lock(), 0, 0, True
 _module = torch.utils.checkpoint
 _reentrant = _module.CheckpointFunction
 _modern = _module._checkpoint_without_reentrant_generator
@@ -52,24 +52,59 @@ def at_work(tap: Checkpointed) -> Iterator[None]:
         _AT_WORK.taps.pop()
 
 
+class _Straight:
+    """A tap that watches nothing."""
+
+    straight = True
+
+    def remembered(self, function: Callable[..., Any], *, runs_first: bool) -> Callable[..., Any]:
+        return function
+
+
+@contextmanager
+def run_straight() -> Iterator[None]:
+    """Checkpointed functions simply run in this thread.
+
+    For whoever differentiates a network with other parameters in place of its own: computed again after the forward
+    pass, a function would find the network's own parameters, and the gradient would be silently wrong.
+    """
+    with _asking(), at_work(_Straight()):
+        yield
+
+
 @contextmanager
 def torch_prepared() -> Iterator[None]:
     """Let torch's checkpointing ask the tap at work, and make no fused call that would hide norms and skips."""
     global _users, _fast_path
+    with _asking():
+        with _lock:
+            if not _users:
+                _fast_path = torch.backends.mha.get_fastpath_enabled()
+                torch.backends.mha.set_fastpath_enabled(False)
+            _users += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                _users -= 1
+                if not _users:
+                    torch.backends.mha.set_fastpath_enabled(_fast_path)
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Torch's two checkpointing functions ask the tap at work in their thread."""
+    global _askers
     with _lock:
-        if not _users:
-            _fast_path = torch.backends.mha.get_fastpath_enabled()
-            torch.backends.mha.set_fastpath_enabled(False)
-        _users += 1
+        _askers += 1
         _module.CheckpointFunction = _Reentrant  # type: ignore[misc, assignment]
         _module._checkpoint_without_reentrant_generator = _generator  # type: ignore[assignment]
     try:
         yield
     finally:
         with _lock:
-            _users -= 1
-            if not _users:
-                torch.backends.mha.set_fastpath_enabled(_fast_path)
+            _askers -= 1
+            if not _askers:
                 _module.CheckpointFunction = _reentrant  # type: ignore[misc]
                 _module._checkpoint_without_reentrant_generator = _modern
 

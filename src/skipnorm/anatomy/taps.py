@@ -9,7 +9,7 @@ recomputation of gradient checkpointing, whatever thread that runs in.
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -112,10 +112,17 @@ class Tap(TorchFunctionMode):
         call.methods[method] += 1
         times = call.methods[method]
         frame = Frame(call, method if times == 1 else f"{method}{SEPARATOR}{times}", args)
-        if not inner:
+        if inner:
+            return self._run(frame, lambda: function(module, *args, **kwargs))
+        with self._apart():
             self.on_enter(frame, args, kwargs)
         result = self._run(frame, lambda: function(module, *args, **kwargs))
-        return result if inner else self.on_exit(frame, result)
+        with self._apart():
+            return self.on_exit(frame, result)
+
+    def _apart(self) -> AbstractContextManager[None]:
+        """What a tap that only looks does between calls is no call of the network's: no other tap may see it."""
+        return torch._C.DisableTorchFunction() if self.straight else nullcontext()
 
     def remembered(self, function: Callable[..., Any], *, runs_first: bool) -> Callable[..., Any]:
         """The function, with the frames of this moment around it whenever it runs again."""

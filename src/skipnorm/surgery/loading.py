@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["tolerate"]
+__all__ = ["refuse", "tolerate"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,25 @@ class _Tolerance:
             given = state.get(prefix + key)
             if given is None or given.shape != mine[key].shape:
                 state[prefix + key] = mine[key]
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A hook before loading: a checkpoint that holds what is no more cannot be loaded."""
+
+    gone: frozenset[str]
+    reason: str
+
+    def __call__(self, module: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        errors: list[str] = rest[-1]
+        if any(prefix + key in state for key in self.gone):
+            errors.append(f"{prefix}: {self.reason}")
+
+
+def refuse(module: nn.Module, *, gone: Mapping[str, Tensor], reason: str) -> None:
+    """Let no checkpoint be loaded that holds, for this module, any of these keys."""
+    hook = _Refusal(frozenset(gone), reason)
+    module.register_load_state_dict_pre_hook(hook)  # type: ignore[no-untyped-call]
 
 
 def tolerate(

@@ -147,7 +147,6 @@ class Patient:
             for name, child in parent._modules.items():
                 if child is old:
                     parent._modules[name] = module
-                    _keep_off_the_fast_path(parent)
 
     def hold(self, site: Site, tag: str, value: nn.Module | nn.Parameter | Tensor) -> str:
         """Register something new in the module that owns a site, and say under which name.
@@ -197,9 +196,3 @@ class _Reader:
     def value(self, sighting: Sighting, port: str, tensor: Tensor, channels: int | None) -> None:
         if port in self._ports:
             self.found[sighting.index, port] = self._function(tensor, channels)
-
-
-def _keep_off_the_fast_path(parent: nn.Module) -> None:
-    """A fused encoder layer would read the weights of the norms that it thinks it has."""
-    if isinstance(parent, nn.TransformerEncoderLayer):
-        parent.activation_relu_or_gelu = 0
