@@ -9,7 +9,7 @@ from mnist1d.data import get_dataset_args, make_dataset
 from skipnorm.tasks import mnist1d
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def generated():
     return mnist1d.generate()
 

@@ -17,9 +17,9 @@ SPLIT_SEED, TEST_SIZE, CLIP = 123, 360, 4.0
 
 @dataclass(frozen=True, repr=False)
 class Digits(Labelled):
-    """scikit-learn's ``digits``: 1437 images to train, 360 to test, inputs (1, 8, 8).
+    """scikit-learn's ``digits``: 1437 images to train and validate, 360 to test, inputs (1, 8, 8).
 
-    Every pixel is standardised with mean and standard deviation of the training part and clipped
+    Every pixel is standardised with mean and standard deviation of those 1437 images and clipped
     to +-4; a pixel that is the same in all training images becomes 0 there. Nothing is downloaded.
 
     >>> Digits(flat=True).inputs_shape, Digits().inputs_shape, Digits().classes

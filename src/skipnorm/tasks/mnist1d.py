@@ -25,7 +25,7 @@ __all__ = ["Mnist1d"]
 
 @dataclass(frozen=True, repr=False)
 class Mnist1d(Labelled):
-    """The default data set of the package ``mnist1d``: 4000 series to train, 1000 to test.
+    """The default data set of the package ``mnist1d``: 4000 series to train and validate, 1000 to test.
 
     Inputs (1, 40), standardised over the whole set as the package does. Generated once (about a
     second) and kept under the user's cache folder (``XDG_CACHE_HOME``); a damaged file is made
@@ -45,7 +45,13 @@ def cache_file() -> Path:
     # The XDG specification: a relative path is invalid and to be ignored.
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     root = chosen if chosen.is_absolute() else Path("~/.cache").expanduser()
-    return root / "skipnorm" / f"mnist1d-{version('mnist1d')}.npz"
+    return root / "skipnorm" / f"mnist1d-{release()}.npz"
+
+
+@cache
+def release() -> str:
+    """The version of the package, looked up once per process."""
+    return version("mnist1d")
 
 
 @cache

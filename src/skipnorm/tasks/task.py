@@ -5,26 +5,28 @@ No torch is imported until samples are asked for.
 
 from __future__ import annotations
 
-import hashlib
 import operator
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipnorm.errors import TaskError, nearest
+from skipnorm.tasks.samples import (
+    SPLITS,
+    Arrays,
+    Samples,
+    Split,
+    check_share,
+    content_hash,
+    read_only,
+)
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Arrays", "Labelled", "Split", "Task", "content_hash"]
-
-Split = Literal["train", "test"]
-
-#: ``train_inputs``, ``train_targets``, ``test_inputs``, ``test_targets``.
-Arrays = Mapping[str, NDArray[Any]]
+__all__ = ["Arrays", "Labelled", "Samples", "Split", "Task", "content_hash", "read_only"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,32 +69,54 @@ class Task:
         raise NotImplementedError
 
     def full(self, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-        """Every sample of the training or the test part, inputs and targets."""
+        """Every sample of one part, inputs and targets."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
         """The canonical text: class and non-default settings."""
-        named = ((field, getattr(self, field.name)) for field in fields(self))
-        chosen = [f"{field.name}={value!r}" for field, value in named if value != field.default]
+        settings = sorted(fields(self), key=lambda each: bool(each.kw_only))
+        named = ((each, getattr(self, each.name)) for each in settings)
+        chosen = [f"{each.name}={value!r}" for each, value in named if not is_default(each, value)]
         return f"{type(self).__name__}({', '.join(chosen)})"
 
 
-@dataclass(frozen=True, repr=False)
-class Labelled(Task):
-    """A task of classification on a fixed set of samples.
+def is_default(setting: Field[Any], value: Any) -> bool:
+    """Whether a setting was left as it is, asked without comparing arrays or tensors."""
+    default = setting.default
+    return default is not MISSING and (value is default or bool(value == default))
 
-    ``flat``: inputs as vectors instead of maps with a channel. Batches are drawn without
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Labelled(Task):
+    """A task on a fixed set of samples, most often one of classification.
+
+    ``flat``: inputs as vectors instead of maps with a channel. ``validation``: the share of the
+    training samples that is held out, of every class alike, to choose settings by; the three parts
+    ``train``, ``validation`` and ``test`` never share a sample. Batches are drawn without
     replacement; inputs come in torch's default dtype, targets as int64.
 
     Raises:
-        TaskError: a batch larger than its part of the samples, or an unknown part.
+        TaskError: a batch larger than its part of the samples, or an unknown or empty part.
     """
 
     flat: bool = False
+    validation: float = 0.2
+
+    #: 2: the validation part is no longer in the training part.
+    version: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        """Refuse a share that is none."""
+        check_share(self, "validation", self.validation)
 
     def arrays(self) -> Arrays:
-        """All samples as numpy arrays, maps with a channel dimension."""
+        """All samples as numpy arrays, maps with a channel; validation still among training."""
         raise NotImplementedError
+
+    @property
+    def samples(self) -> Samples:
+        """The arrays, guarded."""
+        return read_only(self.arrays())
 
     @property
     def loss(self) -> str:
@@ -100,7 +124,7 @@ class Labelled(Task):
         return "cross_entropy"
 
     @property
-    def classes(self) -> int:
+    def classes(self) -> int | None:
         """How many labels there are."""
         return int(self.arrays()["train_targets"].max()) + 1
 
@@ -112,14 +136,18 @@ class Labelled(Task):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all samples and their split."""
-        return content_hash(self.arrays())
+        """SHA-256 of all samples and their split into training and test part."""
+        return self.samples.hash
+
+    def count(self, split: Split) -> int:
+        """How many samples one part holds."""
+        return len(self.part(split)[1])
 
     def batch(
         self, size: int, seed: int, *, split: Split = "train"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """``size`` different samples, the same ones for the same seed."""
-        count = len(self.part(split)[1])
+        count = self.count(split)
         check_size(self, size)
         if size > count:
             raise TaskError(
@@ -130,51 +158,37 @@ class Labelled(Task):
         return self.tensors(split, chosen)
 
     def full(self, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-        """Every sample of the training or the test part, in fixed order."""
-        return self.tensors(split, np.arange(len(self.part(split)[1])))
+        """Every sample of one part, in fixed order."""
+        return self.tensors(split, np.arange(self.count(split)))
 
     def part(self, split: Split) -> tuple[NDArray[Any], NDArray[Any]]:
         """Inputs and targets of one part, as arrays."""
-        if split not in ("train", "test"):
-            raise TaskError(f"Unknown split: {nearest(str(split), ('train', 'test'))}")
-        arrays = self.arrays()
-        return arrays[f"{split}_inputs"], arrays[f"{split}_targets"]
+        if split not in SPLITS:
+            raise TaskError(f"Unknown split: {nearest(str(split), SPLITS)}")
+        inputs, targets = self.samples.part(split, self.validation)
+        if not len(targets):
+            raise TaskError(
+                f"{self!r} holds no sample of the part {split!r}: expected at least one, found "
+                f"{len(self.arrays()['train_targets'])} samples to share out. Choose another share."
+            )
+        return inputs, targets
 
     def tensors(self, split: Split, rows: NDArray[Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The samples of these rows."""
+        """The samples of these rows of one part."""
         import torch
 
         inputs, targets = self.part(split)
-        chosen = inputs[rows].reshape(len(rows), *self.inputs_shape)
-        return (
-            torch.from_numpy(chosen).to(torch.get_default_dtype()),
-            torch.from_numpy(targets[rows]),
-        )
+        shown = self.shown(torch.from_numpy(inputs[rows]))
+        answers = torch.from_numpy(targets[rows])
+        if answers.is_floating_point():
+            answers = answers.to(torch.get_default_dtype())
+        return shown.reshape(len(rows), *self.inputs_shape), answers
 
+    def shown(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The inputs as the network sees them: real numbers in torch's default dtype."""
+        import torch
 
-def content_hash(arrays: Arrays) -> str:
-    """Which arrays these are: SHA-256 over names, shapes, types and bytes, order of names aside.
-
-    >>> a, b = np.zeros(2), np.ones(2)
-    >>> content_hash({"a": a, "b": b}) == content_hash({"b": b, "a": a})
-    True
-    >>> content_hash({"a": a}) == content_hash({"a": b})
-    False
-    """
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        little = array.astype(array.dtype.newbyteorder("<"))
-        digest.update(f"{name} {little.dtype.str} {array.shape};".encode())
-        digest.update(little.tobytes())
-    return digest.hexdigest()
-
-
-def read_only(arrays: Arrays) -> Arrays:
-    """The same arrays, guarded against being changed in place: they are shared."""
-    for array in arrays.values():
-        array.setflags(write=False)
-    return arrays
+        return inputs.to(torch.get_default_dtype())
 
 
 def check_size(task: Task, size: int) -> None:
