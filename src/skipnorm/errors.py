@@ -6,6 +6,7 @@ SkipnormError
 ├── ProbeError      a quantity cannot be measured
 ├── NetworkError    a recipe makes no sense
 ├── TaskError       a task's samples are missing, damaged or asked for wrongly
+├── TrainingError   a network cannot be trained as asked (one that diverges is no error)
 ├── StudyError      a study cannot be planned or run
 ├── EvidenceError   a result breaks the schema or cannot be read
 └── ClaimError      a claim is ill-posed (an unproven one is no error: it is undecided)
@@ -26,6 +27,7 @@ __all__ = [
     "StudyError",
     "SurgeryError",
     "TaskError",
+    "TrainingError",
     "nearest",
 ]
 
@@ -52,6 +54,10 @@ class NetworkError(SkipnormError):
 
 class TaskError(SkipnormError):
     """The task's samples are missing, damaged or asked for wrongly."""
+
+
+class TrainingError(SkipnormError):
+    """The network cannot be trained as asked."""
 
 
 class StudyError(SkipnormError):
