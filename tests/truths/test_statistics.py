@@ -16,6 +16,7 @@ from skipnorm.verdicts.statistics import (
     sign_p,
     student_estimate,
     student_p,
+    tost_p,
 )
 
 WORLDS = 20_000
@@ -177,3 +178,35 @@ def test_holm_keeps_more_power_than_bonferroni() -> None:
     holm = holm_rejects(p_values).all(axis=1).mean()
     bonferroni = (p_values <= 0.05 / 6).all(axis=1).mean()
     assert holm > bonferroni + 0.1
+
+
+@pytest.mark.parametrize("alternative", ["greater", "less"])
+def test_one_sided_p_values_are_scipys(alternative: str) -> None:
+    values = np.random.default_rng(9).lognormal(size=9)
+    for edge in (0.5, 1.0, 3.0):
+        linear = stats.ttest_1samp(values, edge, alternative=alternative).pvalue
+        log = stats.ttest_1samp(np.log(values), math.log(edge), alternative=alternative).pvalue
+        signs = stats.binomtest(int((values > edge).sum()), 9, 0.5, alternative=alternative).pvalue
+        assert student_p(values, edge, "linear", alternative) == pytest.approx(linear, rel=1e-12)
+        assert student_p(values, edge, "log", alternative) == pytest.approx(log, rel=1e-12)
+        assert sign_p(values, edge, alternative) == pytest.approx(signs, rel=1e-12)
+
+
+def test_two_one_sided_tests_are_the_inclusion_of_the_interval() -> None:
+    """Schuirmann 1987: TOST at alpha is the 1 - 2 alpha interval inside the margins."""
+    random = np.random.default_rng(10)
+    for _ in range(300):
+        values = random.normal(random.normal(0, 0.5), 1.0, 8)
+        found = student_estimate(values, 0.95, "linear")
+        inside = found.low >= -1.0 and found.high <= 1.0
+        assert (tost_p(values, -1.0, 1.0, "linear", ranked=False) <= 0.025) == inside
+        ranks = median_estimate(values, 0.95)
+        inside = ranks.low >= -1.0 and ranks.high <= 1.0
+        assert (tost_p(values, -1.0, 1.0, "linear", ranked=True) <= 0.025) == inside
+
+
+def test_a_constant_effect_is_on_one_side_without_doubt() -> None:
+    assert student_p(np.full(5, 2.0), 1.0, "linear", "greater") == 0.0
+    assert student_p(np.full(5, 2.0), 1.0, "linear", "less") == 1.0
+    assert tost_p(np.full(5, 2.0), 1.0, 1.9, "linear", ranked=False) == 1.0
+    assert tost_p(np.full(5, 2.0), -1.0, 2.1, "log", ranked=False) == 0.0

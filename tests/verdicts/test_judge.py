@@ -9,9 +9,10 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from skipnorm.errors import ClaimError
-from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near, judge
+from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent, Identity, Near, judge
 from skipnorm.verdicts.predictions import Prediction
 
 
@@ -47,6 +48,7 @@ def with_cases(**gains: list[float]) -> xr.Dataset:
         (AtMost(2.0), 1.9, 2.1, 2.0),
         (Near(2.0, 0.1), 2.0, 2.2, 2.1),
         (Near(2.0, 0.05, relative=True), 1.98, 1.7, 1.9),
+        (Equivalent(factor=1.25), 1.01, 1.4, 1.25),
     ],
 )
 def test_every_prediction_can_come_out_all_three_ways(
@@ -56,7 +58,7 @@ def test_every_prediction_can_come_out_all_three_ways(
     assert judge(judged, around(supported)).ruling == "supported"
     assert judge(judged, around(refuted)).ruling == "refuted"
     assert judge(judged, around(edge)).ruling == "undecided"
-    assert judge(judged, around(supported, spread=1.0)).ruling == "undecided"
+    assert judge(judged, around(supported, spread=0.6)).ruling == "undecided"
 
 
 def test_an_identity_is_judged_by_tolerance_without_seeds() -> None:
@@ -86,7 +88,8 @@ def test_a_verdict_carries_its_numbers_on_the_original_scale() -> None:
     assert verdict.high == pytest.approx(math.exp(1 + half))
     assert verdict.level == 0.95
     assert verdict.method == (
-        "paired Student-t over seeds, log scale, 95 % interval; sign-flip p = 0.0625"
+        "paired Student-t over seeds, log scale, 95 % interval; sign-flip p = 0.0625, "
+        "which 5 seeds are too few to bring below 5 %"
     )
     assert verdict.reason == (
         "The effect is 2.72 nat (95 % interval 2.49 to 2.97, 5 seeds): "
@@ -125,6 +128,69 @@ def test_a_target_may_be_theory_computed_from_the_evidence() -> None:
     assert [row["predicted_high"] for row in verdict.cases] == pytest.approx([4.4, 1.1])
     with pytest.raises(ClaimError, match="predicts nothing for the case 'c'"):
         judge(judged, with_cases(c=[1.0] * 5))
+
+
+SAMPLE = np.array([-1.5, -0.5, 0.0, 0.5, 1.5, -1.0, 1.0, 0.0])
+"""Mean 0; s = 1 exactly, since the squares add up to 7."""
+
+
+@pytest.mark.parametrize(
+    ("mean", "spread", "ruling", "words"),
+    [
+        (0.0, 0.01, "supported", "no difference that matters"),
+        (0.05, 0.01, "supported", "a difference, but none that matters"),
+        (0.2, 0.01, "refuted", "a difference that matters"),
+        (0.02, 1.0, "undecided", "no difference is shown, and none that matters is ruled out"),
+        (0.1, 0.01, "undecided", "a difference is shown, but not whether it matters"),
+    ],
+)
+def test_equivalence_is_kept_apart_from_what_is_not_significant(
+    mean: float, spread: float, ruling: str, words: str
+) -> None:
+    evidence = xr.Dataset({"gain": ("seed", mean + spread * SAMPLE)})
+    verdict = judge(claim(Equivalent(0.1)), evidence)
+    assert verdict.ruling == ruling
+    assert f": {words}; " in verdict.reason
+
+
+def test_equivalence_is_schuirmanns_two_tests_at_half_of_alpha() -> None:
+    """With s = 1 and n = 8 the 95 % interval reaches 2.3646 / sqrt(8) = 0.8360 from the mean."""
+    evidence = xr.Dataset({"gain": ("seed", 0.1 + SAMPLE)})
+    assert judge(claim(Equivalent(0.9361)), evidence).ruling == "supported"
+    narrow = judge(claim(Equivalent(0.9359)), evidence)
+    assert narrow.ruling == "undecided"
+    tests = [
+        stats.ttest_1samp(0.1 + SAMPLE, -0.9359, alternative="greater").pvalue,
+        stats.ttest_1samp(0.1 + SAMPLE, 0.9359, alternative="less").pvalue,
+    ]
+    assert narrow.cases[0]["tost_p"] == pytest.approx(max(tests), rel=1e-12)
+    assert "as two one-sided tests at 2.5 % each (TOST p = 0.025" in narrow.method
+
+
+def test_equivalence_of_runs_that_diverge_alike_is_never_supported_by_default() -> None:
+    """Where both runs of a pair diverge their difference has no order: it speaks for nothing."""
+    both = xr.Dataset({"gain": ("seed", [0.0] * 4 + [math.nan] * 5)})
+    verdict = judge(claim(Equivalent(0.1)), both)
+    assert verdict.ruling == "undecided"
+    assert "5 of 9 seeds diverged and leave no order" in verdict.method
+    assert "not a number" not in verdict.reason
+    assert "The effect is undetermined" in verdict.reason
+    one = xr.Dataset({"gain": ("seed", [0.0] * 8 + [math.inf])})
+    verdict = judge(claim(Equivalent(0.1)), one)
+    assert verdict.ruling == "supported"
+    assert verdict.cases[0]["tost_p"] == stats.binomtest(1, 9, 0.5, "less").pvalue
+
+
+def test_the_sign_flip_test_never_rules_and_says_where_it_does_not_confirm() -> None:
+    few = judge(claim(AtLeast(0.0)), xr.Dataset({"gain": ("seed", [1.0, 1.1, 0.9, 1.0, 1.0])}))
+    assert few.ruling == "supported"
+    assert "5 seeds are too few to bring below 5 %" in few.method
+    gains = np.array([0.4, -0.9, 0.3, 1.2, 1.2, -0.4, 0.9, 1.8, 2.4, -0.1, -0.2, 0.7])
+    flips = stats.permutation_test((gains,), np.sum, permutation_type="samples").pvalue
+    assert stats.ttest_1samp(gains, 0.0).pvalue < 0.05 < flips
+    verdict = judge(claim(AtLeast(0.0)), xr.Dataset({"gain": ("seed", gains)}))
+    assert verdict.ruling == "supported"
+    assert "which does not confirm the ruling" in verdict.method
 
 
 def test_a_diverged_seed_switches_to_the_sign_test_and_is_never_dropped() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from skipnorm.verdicts import AtLeast, AtMost, Identity, Near
+from skipnorm.verdicts import AtLeast, AtMost, Equivalent, Identity, Near
 from skipnorm.verdicts.predictions import Band, Prediction
 
 
@@ -15,6 +15,8 @@ from skipnorm.verdicts.predictions import Band, Prediction
         (AtMost(0.5), 0.5, -math.inf, 0.5, "at most 0.5"),
         (Near(2.0, 0.5), 2.0, 1.5, 2.5, "2 ± 0.5"),
         (Near(-2.0, 0.1, relative=True), -2.0, -2.2, -1.8, "−2 ± 10 %"),
+        (Equivalent(0.5), 0.0, -0.5, 0.5, "equal within 0.5"),
+        (Equivalent(factor=1.25), 1.0, 0.8, 1.25, "equal within a factor of 1.25"),
         (Identity(1e-10), 0.0, -1e-10, 1e-10, "0 ± 1 × 10⁻¹⁰"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Many trials side by side: one file per trial in, one dataset over variant x seed out."""
+"""Many datasets side by side: readings of one trial, and one file per trial in, one dataset out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +8,32 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.errors import EvidenceError
+from skipnorm.evidence.parts import Array, Part
 from skipnorm.evidence.schema import check
 from skipnorm.evidence.store import read
 
 TRIAL = ("variant", "seed")
+FIRST = (*TRIAL, "rate", "step")
+"""The dimensions that stand before those of the measurement."""
+
 RECORDED = "recorded"
 """The variable that tells a trial that diverged (NaN, recorded) from one that never ran."""
+
+Labels = Mapping[str, np.ndarray]
 
 
 def gather(trials: Iterable[str | Path | xr.Dataset]) -> xr.Dataset:
     """All trials in one dataset: the outer join of their labels along variant and seed.
 
     Text labels (variants, sites) keep the order in which they first appear, so that sites stay
-    in order of execution; numbers (seeds, steps) are sorted. Where a trial has no value there is
-    NaN or empty text, and the variable `recorded` (variant, seed) says which trials exist: a NaN
+    in order of execution; numbers (seeds, rates, steps) are sorted. Where a trial has no value there
+    is NaN or empty text, and the variable `recorded` (variant, seed) says which trials exist: a NaN
     of a recorded trial is a result. A label of a site that differs between variants becomes a
     label of (variant, site). Provenance that differs is joined with `" | "`.
+
+    Where some trials have a grid of learning rates, `rate` is a dimension of all: a trial without
+    one stands at its single label `rate`, or at 0 where it learnt nothing. Where a variable has the
+    dimension `step` in some trials, it was read at step 0 in those where it has not.
 
     Args:
         trials: files written by `write`, or datasets; each has a `variant` and a `seed`, as
@@ -33,27 +43,36 @@ def gather(trials: Iterable[str | Path | xr.Dataset]) -> xr.Dataset:
         EvidenceError: no trial at all, a trial without variant or seed, the same trial twice, or
             a variable whose dimensions differ between trials.
     """
-    parts = [_as_trials(trial) for trial in trials]
-    if not parts:
+    datasets = [_dataset(trial) for trial in trials]
+    if not datasets:
         raise EvidenceError("expected at least one trial to gather, found none")
-    labels = {
-        dim: _union([part[dim].values for part in parts if dim in part.dims])
-        for dim in dict.fromkeys(str(dim) for part in parts for dim in part.dims)
-    }
-    joined = xr.Dataset(coords=labels, attrs=_join_attrs([part.attrs for part in parts]))
-    joined[RECORDED] = _recorded(parts, labels)
-    for name in dict.fromkeys(str(name) for part in parts for name in part.data_vars):
-        if name != RECORDED:
-            joined[name] = _join(name, [part[name] for part in parts if name in part], labels)
-    for name in dict.fromkeys(str(name) for part in parts for name in part.coords):
-        if name not in labels:
-            joined[name] = _join_labels(name, parts, labels)
-            joined = joined.set_coords(name)
-    check(joined)
-    return joined
+    rated = any("rate" in dataset.dims for dataset in datasets)
+    parts = [_trial(dataset, rated=rated) for dataset in datasets]
+    _start_at_step_zero(parts)
+    labels = _labels(parts)
+    recorded = _recorded(parts, labels, (*TRIAL, "rate") if rated else TRIAL)
+    return _joined(parts, labels, recorded)
 
 
-def _as_trials(trial: str | Path | xr.Dataset) -> xr.Dataset:
+def beside(parts: Sequence[tuple[xr.Dataset, Mapping[str, Any]]]) -> xr.Dataset:
+    """Readings of one trial in one dataset: the outer join of their labels, each under its place.
+
+    Args:
+        parts: pairs of a dataset and where it belongs: a label for each dimension that it lacks.
+
+    Raises:
+        EvidenceError: two readings give the same variable at the same place, or differ in a label.
+
+    >>> loss = {"unit": "1", "meaning": "loss", "source": "definition"}
+    >>> early, late = (xr.Dataset({"loss": ((), value, loss)}) for value in (2.0, 1.0))
+    >>> beside([(early, {"step": 0}), (late, {"step": 100})])["loss"].values
+    array([2., 1.])
+    """
+    found = [Part(dataset, place) for dataset, place in parts]
+    return _joined(found, _labels(found))
+
+
+def _dataset(trial: str | Path | xr.Dataset) -> xr.Dataset:
     name = "a dataset" if isinstance(trial, xr.Dataset) else str(trial)
     dataset = trial if isinstance(trial, xr.Dataset) else read(trial)
     for dim in TRIAL:
@@ -61,14 +80,37 @@ def _as_trials(trial: str | Path | xr.Dataset) -> xr.Dataset:
             raise EvidenceError(
                 f"{name} has no {dim!r}; expected a trial, labelled with its variant and its seed"
             )
-        if dim not in dataset.dims:
-            dataset = dataset.expand_dims(dim)
-    return dataset.map(_over_trials, args=(dataset,), keep_attrs=True)
+    return dataset
 
 
-def _over_trials(array: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
-    missing = {dim: dataset[dim].values for dim in TRIAL if dim not in array.dims}
-    return array.expand_dims(missing).transpose(*TRIAL, ...)
+def _trial(dataset: xr.Dataset, *, rated: bool) -> Part:
+    """A trial with variant, seed and, where some have one, rate as dimensions of all it measured."""
+    dims = (*TRIAL, "rate") if rated else TRIAL
+    missing = [dim for dim in dims if dim not in dataset.dims]
+    place = {dim: dataset[dim].item() if dim in dataset.coords else 0.0 for dim in missing}
+    part = Part(dataset, place)
+    part.broadcast(dims)
+    return part
+
+
+def _start_at_step_zero(parts: Sequence[Part]) -> None:
+    """What is read along steps elsewhere was read at step 0 here."""
+    stepped = {n for part in parts for n, array in part.variables.items() if "step" in array.dims}
+    for part in parts:
+        for name in stepped & set(part.variables):
+            if "step" not in part.labels:
+                part.variables[name] = part.variables[name].under("step")
+        if "step" not in part.labels and stepped & set(part.variables):
+            part.labels["step"] = np.array([0])
+
+
+def _labels(parts: Sequence[Part]) -> dict[str, np.ndarray]:
+    found = dict.fromkeys(dim for part in parts for dim in part.labels)
+    dims = [*(dim for dim in FIRST if dim in found), *(dim for dim in found if dim not in FIRST)]
+    labels = {dim: _union([p.labels[dim] for p in parts if dim in p.labels]) for dim in dims}
+    for part in parts:
+        part.find_places(labels)
+    return labels
 
 
 def _union(columns: list[np.ndarray]) -> np.ndarray:
@@ -78,30 +120,54 @@ def _union(columns: list[np.ndarray]) -> np.ndarray:
     return np.asarray(list(dict.fromkeys(values.tolist())))
 
 
-def _positions(array: xr.DataArray, labels: Mapping[str, np.ndarray]) -> tuple[Any, ...]:
-    where = []
-    for dim in array.dims:
-        place = {label: at for at, label in enumerate(labels[str(dim)].tolist())}
-        where.append([place[label] for label in array[dim].values.tolist()])
-    return tuple(np.ix_(*where))
+def _joined(
+    parts: Sequence[Part], labels: Labels, recorded: xr.Variable | None = None
+) -> xr.Dataset:
+    variables = {} if recorded is None else {RECORDED: recorded}
+    for name in dict.fromkeys(name for part in parts for name in part.variables):
+        if name not in variables:
+            own = [(part, part.variables[name]) for part in parts if name in part.variables]
+            variables[name] = _join(name, own, labels, once=recorded is None)
+    extras = {
+        name: _join_labels(name, parts, labels)
+        for name in dict.fromkeys(name for part in parts for name in part.extras)
+        if name not in labels
+    }
+    attrs = _join_attrs([part.attrs for part in parts])
+    joined = xr.Dataset(variables, {**labels, **extras}, attrs)
+    check(joined)
+    return joined
 
 
-def _join(name: str, arrays: list[xr.DataArray], labels: Mapping[str, np.ndarray]) -> xr.DataArray:
-    dims = arrays[0].dims
-    if any(set(array.dims) != set(dims) for array in arrays):
-        found = sorted({str(array.dims) for array in arrays})
+def _join(
+    name: str, arrays: Sequence[tuple[Part, Array]], labels: Labels, *, once: bool = False
+) -> xr.Variable:
+    """All arrays in one; ``once`` refuses to fill a place twice."""
+    first = arrays[0][1]
+    if any(set(array.dims) != set(first.dims) for _, array in arrays):
+        found = sorted({str(array.dims) for _, array in arrays})
         raise EvidenceError(f"variable {name!r} has different dimensions in the trials: {found}")
-    shape = tuple(len(labels[str(dim)]) for dim in dims)
+    dims = _in_order(first.dims)
+    shape = tuple(len(labels[dim]) for dim in dims)
     filled = np.zeros(shape, bool)
-    whole = _blank(shape, [array.dtype for array in arrays])
-    for array in arrays:
-        where = _positions(array.transpose(*dims), labels)
-        whole[where] = array.transpose(*dims).values
+    whole = _blank(shape, [array.values.dtype for _, array in arrays])
+    for part, array in arrays:
+        where = part.where(dims)
+        if once and filled[where].any():
+            raise EvidenceError(
+                f"variable {name!r} is given twice for the same place; two probes give their "
+                "numbers the same name: ask one of them in a study of its own"
+            )
+        whole[where] = array.along(dims)
         filled[where] = True
-    if filled.all() and all(array.dtype.kind in "biu" for array in arrays):
-        whole = whole.astype(arrays[0].dtype)
+    if filled.all() and all(array.values.dtype.kind in "biu" for _, array in arrays):
+        whole = whole.astype(first.values.dtype)
     text = whole.astype(str) if whole.dtype.kind == "O" else whole
-    return xr.DataArray(text, dims=dims, attrs=arrays[0].attrs)
+    return xr.Variable(dims, text, dict(first.attrs))
+
+
+def _in_order(dims: Sequence[str]) -> tuple[str, ...]:
+    return (*(d for d in FIRST if d in dims), *(d for d in dims if d not in FIRST))
 
 
 def _blank(shape: tuple[int, ...], kinds: list[np.dtype[Any]]) -> np.ndarray:
@@ -110,49 +176,48 @@ def _blank(shape: tuple[int, ...], kinds: list[np.dtype[Any]]) -> np.ndarray:
     return np.full(shape, np.nan)
 
 
-def _join_labels(
-    name: str, parts: list[xr.Dataset], labels: Mapping[str, np.ndarray]
-) -> xr.DataArray:
-    arrays = [part[name] for part in parts if name in part.coords]
+def _join_labels(name: str, parts: Sequence[Part], labels: Labels) -> xr.Variable:
+    """Labels of labels: of (variant, site) where the variants differ in them."""
+    having = [part for part in parts if name in part.extras]
+    arrays = [(part, part.extras[name]) for part in having]
     whole = _join(name, arrays, labels)
-    if "variant" in whole.dims or all(_agrees(array, whole, labels) for array in arrays):
+    if "variant" in whole.dims or all(_agrees(*each, whole) for each in arrays):
         return whole
     apart = [
-        part[name].expand_dims({"variant": part["variant"].values})
-        for part in parts
-        if name in part.coords
+        (part, array.repeated("variant", len(part.labels["variant"])))
+        for part, array in arrays
+        if "variant" in part.labels
     ]
-    return _join(name, apart, labels)
+    whole = _join(name, apart, labels) if len(apart) == len(arrays) else whole
+    if not all(_agrees(part, array, whole) for part, array in apart or arrays):
+        raise EvidenceError(f"label {name!r} differs within a variant; expected one for each place")
+    return whole
 
 
-def _agrees(array: xr.DataArray, whole: xr.DataArray, labels: Mapping[str, np.ndarray]) -> bool:
-    array = array.transpose(*whole.dims)
-    there = whole.values[_positions(array, labels)]
-    return bool(np.array_equal(there.astype(array.dtype), array.values))
+def _agrees(part: Part, array: Array, whole: xr.Variable) -> bool:
+    dims = tuple(map(str, whole.dims))
+    there, here = whole.values[part.where(dims)], array.along(dims)
+    return bool(np.array_equal(there.astype(here.dtype), here, equal_nan=here.dtype.kind == "f"))
 
 
-def _recorded(parts: list[xr.Dataset], labels: Mapping[str, np.ndarray]) -> xr.DataArray:
-    count = np.zeros(tuple(len(labels[dim]) for dim in TRIAL), int)
+def _recorded(parts: Sequence[Part], labels: Labels, dims: tuple[str, ...]) -> xr.Variable:
+    count = np.zeros(tuple(len(labels[dim]) for dim in dims), int)
     for part in parts:
-        here = part[RECORDED] if RECORDED in part else xr.ones_like(_grid(part), dtype=bool)
-        count[_positions(here, labels)] += here.values.astype(int)
+        where = part.where(dims)
+        known = part.variables.get(RECORDED)
+        count[where] += 1 if known is None else known.along(dims).astype(int)
     if count.max() > 1:
-        variant, seed = np.argwhere(count > 1)[0]
+        variant, seed, *_ = np.argwhere(count > 1)[0]
         raise EvidenceError(
             f"variant {str(labels['variant'][variant])!r} with seed {labels['seed'][seed]} was "
             "given more than once; gather every trial only once"
         )
     attrs = {"unit": "1", "meaning": "whether this trial was run", "source": "definition"}
-    return xr.DataArray(count.astype(bool), dims=TRIAL, attrs=attrs)
+    return xr.Variable(dims, count.astype(bool), attrs)
 
 
-def _grid(part: xr.Dataset) -> xr.DataArray:
-    shape = tuple(part.sizes[dim] for dim in TRIAL)
-    return xr.DataArray(np.ones(shape), {dim: part[dim] for dim in TRIAL}, TRIAL)
-
-
-def _join_attrs(attrs: list[Mapping[Any, Any]]) -> dict[str, str]:
-    keys = dict.fromkeys(str(key) for one in attrs for key in one)
+def _join_attrs(attrs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    keys = dict.fromkeys(key for one in attrs for key in one)
     return {
         key: " | ".join(dict.fromkeys(str(one[key]) for one in attrs if key in one)) for key in keys
     }

@@ -2,6 +2,7 @@
 
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import skipnorm
@@ -28,6 +29,7 @@ def provenance() -> dict[str, str]:
     }
 
 
+@cache
 def _installed(library: str) -> str:
     try:
         return version(library)

@@ -12,7 +12,9 @@ from skipnorm.errors import EvidenceError, nearest
 DIMENSIONS = (
     "variant",
     "seed",
+    "rate",
     "step",
+    "update",
     "site",
     "port",
     "case",

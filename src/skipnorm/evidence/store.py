@@ -7,6 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from skipnorm.errors import EvidenceError
+from skipnorm.evidence.netcdf import decoded, encoded
 from skipnorm.evidence.schema import check
 
 MARK = "skipnorm_schema"
@@ -19,29 +20,32 @@ VERSION = "1"
 def write(dataset: xr.Dataset, path: str | Path) -> Path:
     """Evidence kept in one NetCDF file that is either complete or absent, and where it now lies.
 
-    The file is written beside its destination, flushed to the disk and then renamed over it, so
-    that no reader and no power cut ever meets half of it. NaN and infinities survive.
+    The file is made in memory (the HDF5 library does not survive a full disk), written beside its
+    destination, flushed to the disk and then renamed over it, so that no reader and no power cut
+    ever meets half of it. NaN and infinities survive.
 
     Raises:
         EvidenceError: the evidence breaks the schema, or the folder cannot be written to.
 
-    Source: NetCDF-4, through `h5netcdf`.
+    Source: NetCDF-4; xarray, h5netcdf and netCDF open it like any other.
     """
     check(dataset)
     target = Path(path)
     marked = dataset.assign_attrs({MARK: VERSION})
+    content = encoded(marked)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=".part"
         )
-        os.close(handle)
     except OSError as cause:
         raise EvidenceError(f"cannot write evidence into {target.parent}: {cause}") from cause
     draft = Path(name)
     try:
-        marked.to_netcdf(draft, engine="h5netcdf")
-        _flush(draft)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         draft.chmod(0o644)
         draft.replace(target)
     except OSError as cause:
@@ -66,7 +70,9 @@ def read(path: str | Path) -> xr.Dataset:
             f"expected an evidence file, found none at {source}; is the path right?"
         )
     try:
-        dataset = xr.load_dataset(source, engine="h5netcdf")
+        dataset = decoded(source)
+        if dataset is None:  # another library's
+            dataset = xr.load_dataset(source, engine="h5netcdf")
     except Exception as cause:  # h5py raises a different error for every kind of damage
         raise EvidenceError(
             f"{source} is damaged or no NetCDF-4 file ({type(cause).__name__}: {cause}); "
@@ -85,8 +91,3 @@ def read(path: str | Path) -> xr.Dataset:
     except EvidenceError as cause:
         raise EvidenceError(f"{source}: {cause}") from cause
     return dataset
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

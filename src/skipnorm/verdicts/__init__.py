@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 from skipnorm.verdicts.claim import Claim
 from skipnorm.verdicts.judge import judge
-from skipnorm.verdicts.predictions import AtLeast, AtMost, Identity, Near
+from skipnorm.verdicts.predictions import AtLeast, AtMost, Equivalent, Identity, Near
 from skipnorm.verdicts.verdict import RULINGS, Verdict, table
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "AtLeast",
     "AtMost",
     "Claim",
+    "Equivalent",
     "Identity",
     "Near",
     "Verdict",

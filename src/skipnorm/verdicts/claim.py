@@ -8,7 +8,7 @@ import xarray as xr
 
 from skipnorm.errors import ClaimError, nearest
 from skipnorm.evidence.summaries import Scale
-from skipnorm.verdicts.predictions import Prediction
+from skipnorm.verdicts.predictions import Equivalent, Prediction
 
 Side = Literal["essay", "paper", "counter", "derived"]
 
@@ -25,14 +25,15 @@ class Claim:
         effect: evidence in, one number per seed out: a DataArray over `seed` and, where the
             claim has several cases that must all hold, `case`. Compare variants within a seed
             (a difference, a ratio), so that the comparison is paired.
-        prediction: `AtLeast`, `AtMost`, `Near` or `Identity`.
+        prediction: `AtLeast`, `AtMost`, `Near`, `Equivalent` or `Identity`.
         scale: `"linear"`, or `"log"` for what multiplies: losses, gains, ratios.
         figure: the name of the figure that shows it, in the section that holds the verdict.
         caveats: what a reader should know before believing the ruling.
         unit: the unit of the effect; empty for a pure number.
 
     Raises:
-        ClaimError: an empty sentence, or an unknown side, scale or prediction.
+        ClaimError: an empty sentence, an unknown side, scale or prediction, or a margin around 0
+            on the log scale, which has no 0.
     """
 
     name: str
@@ -56,6 +57,16 @@ class Claim:
                 raise ClaimError(f"claim {self.name!r}: {nearest(word, choices)}")
         if not isinstance(self.prediction, Prediction):
             raise ClaimError(
-                f"claim {self.name!r}: expected AtLeast, AtMost, Near or Identity as prediction, "
-                f"found {self.prediction!r}"
+                f"claim {self.name!r}: expected AtLeast, AtMost, Near, Equivalent or Identity as "
+                f"prediction, found {self.prediction!r}"
+            )
+        if (
+            self.scale == "log"
+            and isinstance(self.prediction, Equivalent)
+            and self.prediction.margin is not None
+        ):
+            raise ClaimError(
+                f"claim {self.name!r} is on the log scale, where 0 does not exist, and allows a "
+                f"difference of {self.prediction.margin}; use a ratio as the effect and "
+                "Equivalent(factor=...), or scale='linear'"
             )

@@ -7,6 +7,7 @@ import xarray as xr
 
 from skipnorm.errors import ClaimError
 from skipnorm.evidence.gathering import RECORDED
+from skipnorm.evidence.outcomes import DIVERGED_AT
 from skipnorm.verdicts.claim import Claim
 from skipnorm.verdicts.predictions import Band, Identity
 
@@ -25,6 +26,11 @@ class Case:
     def diverged(self) -> int:
         """How many of the effects are not finite."""
         return int((~np.isfinite(self.values)).sum())
+
+    @property
+    def unordered(self) -> int:
+        """How many of the effects have no rank either: NaN, as where both runs diverged."""
+        return int(np.isnan(self.values).sum())
 
 
 def cases(claim: Claim, evidence: xr.Dataset) -> list[Case]:
@@ -76,8 +82,8 @@ def _measure(claim: Claim, evidence: xr.Dataset) -> xr.DataArray:
 def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.DataArray:
     """Where an effect is NaN only because a trial was never run.
 
-    Such an effect becomes a number when the trials that never ran are filled with one; the NaN of
-    a trial that diverged stays.
+    Such an effect becomes a number when the trials that never ran are filled with one, as if they
+    had been recorded and had not diverged; the NaN of a trial that diverged stays.
     """
     nothing = xr.zeros_like(effect, dtype=bool)
     if RECORDED not in evidence or bool(evidence[RECORDED].all()):
@@ -85,12 +91,16 @@ def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.Data
     ran = evidence[RECORDED]
     filled = evidence.assign(
         {
-            name: variable.where(ran, 1.0).transpose(*variable.dims)
+            name: variable.where(ran, _harmless(str(name))).transpose(*variable.dims)
             for name, variable in evidence.data_vars.items()
             if variable.dtype.kind == "f" and set(ran.dims) <= set(variable.dims)
         }
-    )
+    ).assign({RECORDED: xr.ones_like(ran, dtype=bool)})
     return nothing | (effect.isnull() & _measure(claim, filled).notnull())
+
+
+def _harmless(name: str) -> float:
+    return np.inf if name == DIVERGED_AT else 1.0
 
 
 def _names(effect: xr.DataArray) -> list[str]:

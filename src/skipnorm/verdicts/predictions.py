@@ -70,7 +70,7 @@ class AtMost:
 
 @dataclass(frozen=True)
 class Near:
-    """The effect equals `target` as far as matters: within `tolerance` of it.
+    """The effect equals `target`, a theory's number, as far as matters: within `tolerance` of it.
 
     With `relative=True` the tolerance is a share of the target: `Near(2.0, 0.05, relative=True)`
     allows 1.9 to 2.1.
@@ -101,6 +101,68 @@ class Near:
 
 
 @dataclass(frozen=True)
+class Equivalent:
+    """No difference that matters: two things compared are equal, within a margin or a factor.
+
+    The effect is a difference within `margin` of 0, or a ratio between `1 / factor` and `factor`;
+    either end is the smallest effect that matters. Supported by two one-sided tests (the whole
+    interval lies inside), which a difference that is merely not significant does not pass: few or
+    noisy seeds leave it undecided. A difference that is significant but too small to matter
+    supports it.
+
+    Args:
+        margin: the smallest difference that matters; for effects on the linear scale.
+        factor: the smallest ratio that matters, above 1; on the log scale, or on the linear.
+
+    Raises:
+        ClaimError: neither or both are given, or nothing could lie within them.
+
+    Source: Schuirmann 1987; Lakens 2017.
+
+    >>> Equivalent(0.01).band(0.0), Equivalent(factor=1.25).band(1.0)
+    (Band(low=-0.01, high=0.01), Band(low=0.8, high=1.25))
+    """
+
+    margin: float | None = None
+    factor: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what allows nothing, and what leaves open which of the two is meant."""
+        if (self.margin is None) == (self.factor is None):
+            raise ClaimError(
+                f"expected a margin (of a difference) or a factor (of a ratio), found "
+                f"margin={self.margin} and factor={self.factor}; give Equivalent(0.01) or "
+                "Equivalent(factor=1.1)"
+            )
+        if self.margin is not None:
+            _positive(self.margin, "margin")
+        if self.factor is not None and not (self.factor > 1 and math.isfinite(self.factor)):
+            raise ClaimError(
+                f"expected a factor above 1, found {self.factor}; Equivalent(factor=1.1) allows "
+                "ratios from 1/1.1 to 1.1"
+            )
+
+    @property
+    def value(self) -> Target:
+        """No difference, 0, or no ratio, 1, under the name that the other predictions use."""
+        return 0.0 if self.factor is None else 1.0
+
+    def band(self, target: float) -> Band:
+        """The differences or ratios that do not matter."""
+        if self.factor is not None:
+            return Band(target / self.factor, target * self.factor)
+        assert self.margin is not None
+        return Band(target - self.margin, target + self.margin)
+
+    def words(self, target: float) -> str:
+        """The prediction in print."""
+        if self.factor is not None:
+            return f"equal within a factor of {number(self.factor)}"
+        assert self.margin is not None
+        return f"equal within {number(self.margin)}"
+
+
+@dataclass(frozen=True)
 class Identity:
     """The effect is zero to within rounding: judged by `tolerance` alone, without seeds."""
 
@@ -124,9 +186,11 @@ class Identity:
         return f"{number(target)} ± {number(self.tolerance)}"
 
 
-Prediction = AtLeast | AtMost | Near | Identity
+Prediction = AtLeast | AtMost | Near | Equivalent | Identity
 
 
-def _positive(tolerance: float) -> None:
-    if not (tolerance > 0 and math.isfinite(tolerance)):
-        raise ClaimError(f"expected a tolerance above 0, found {tolerance}; nothing could meet it")
+def _positive(width: float, word: str = "tolerance") -> None:
+    if not (width > 0 and math.isfinite(width)):
+        raise ClaimError(
+            f"expected a {word} above 0, found {width}; nothing or everything would meet it"
+        )

@@ -5,21 +5,31 @@ the claim's scale. Where one is not, a mean does not exist: then it is the inter
 test, two order statistics around the median, in which infinities keep their place and a NaN,
 which has none, is put at whichever end speaks against the ruling.
 
+The interval is two-sided at 95 % for every prediction. At most one kind of false ruling is
+possible in any world (a claim that holds can only be refuted in error, one that does not only be
+supported), and each comes from one end of the interval: 2.5 %, or up to 5 % where a band is
+narrower than the interval and can be missed on both sides. For a band, inclusion of the 95 %
+interval is two one-sided tests at 2.5 % each. The customary 90 % interval (5 % each) would let
+"no difference that matters" be supported more lightly than "a difference that matters", and let
+a narrow band be refuted in error in 10 % of all worlds.
+
 The cases of a claim share one chance of error. A case's p-value is the smallest alpha at which its
 interval holds no edge of the predicted band, so that it decides; Holm's procedure over these
-p-values gives each case its confidence level. Intervals are two-sided though a ruling errs on one
-side only, and a claim is supported only if every case is, which alone would need no adjustment:
-both err on the side of `undecided`. What Holm bounds is the chance of any false ruling; a display
-of all intervals at once covers less than 95 % jointly where several cases are clear.
+p-values gives each case its confidence level. A claim is supported only if every case is, which
+alone would need no adjustment: this errs on the side of `undecided`. What Holm bounds is the
+chance of any false ruling; a display of all intervals at once covers less than 95 % jointly where
+several cases are clear.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
 
+from skipnorm.evidence.ranks import median_interval
 from skipnorm.evidence.summaries import Scale, student
 
 FEWEST = 5
@@ -27,6 +37,8 @@ FEWEST = 5
 
 ALPHA = 0.05
 """The chance of a false ruling that a claim, with all of its cases together, may take."""
+
+Alternative = Literal["two-sided", "greater", "less"]
 
 _ENUMERABLE = 40
 
@@ -51,60 +63,78 @@ def student_estimate(values: np.ndarray, level: float, scale: Scale) -> Estimate
     return Estimate(*(float(part) for part in student(values, level, scale)))
 
 
-def student_p(values: np.ndarray, edge: float, scale: Scale) -> float:
-    """The two-sided p-value of the t-test that the mean effect is `edge`.
+def student_p(
+    values: np.ndarray, edge: float, scale: Scale, alternative: Alternative = "two-sided"
+) -> float:
+    """The p-value of the t-test that the mean effect is `edge` (`scipy.stats.ttest_1samp`).
 
-    It is the smallest alpha at which the interval of `student_estimate` excludes the edge. Where
-    all effects are equal, or the edge does not exist on this scale, it is 0: chance has no say.
+    Two-sided, it is the smallest alpha at which the interval of `student_estimate` excludes the
+    edge. Where all effects are equal, or the edge does not exist on this scale, chance has no
+    say: it is 0, or 1 for an alternative on the other side.
+
+    Source: Student 1908.
 
     >>> round(student_p(np.array([1.0, 2.0, 3.0]), 0.0, "linear"), 4)
     0.0742
+    >>> round(student_p(np.array([1.0, 2.0, 3.0]), 0.0, "linear", "greater"), 4)
+    0.0371
     """
     distances = _distances(values, edge, scale)
-    if not np.isfinite(distances).all():
-        return 0.0
-    error = distances.std(ddof=1) / math.sqrt(len(distances))
-    if error <= 1e-15 * abs(distances.mean()):
-        return 0.0
-    return float(2 * stats.t.sf(abs(distances.mean()) / error, len(distances) - 1))
+    if not np.isfinite(distances).all() or np.ptp(distances) <= 1e-13 * np.abs(distances).max():
+        beyond = bool((distances < 0).any()) if alternative == "greater" else False
+        beyond = bool((distances > 0).any()) if alternative == "less" else beyond
+        return 1.0 if beyond else 0.0
+    return float(stats.ttest_1samp(distances, 0.0, alternative=alternative).pvalue)
 
 
 def median_estimate(values: np.ndarray, level: float) -> Estimate:
     """The median of any effects with the order statistics that enclose it.
 
-    With n effects the interval runs from the k-th smallest to the k-th largest, for the largest k
-    with 2 P(Binomial(n, 1/2) < k) <= 1 - level: its coverage holds for every distribution. It is
-    infinite where n is too small for the level: 2**(1 - n) must not exceed 1 - level. A NaN
-    counts as -inf at the lower end and as +inf at the upper: worst for either ruling.
+    The interval of `skipnorm.evidence.ranks.median_interval`: its coverage holds for every
+    distribution. A NaN counts as -inf at the lower end and as +inf at the upper: worst for either
+    ruling.
 
     Source: Thompson 1936.
 
     >>> median_estimate(np.array([1.0, 2.0, 3.0, 4.0, 5.0, np.inf]), 0.95)
     Estimate(centre=3.5, low=1.0, high=inf)
     """
-    lower = np.sort(np.where(np.isnan(values), -np.inf, values))
-    upper = np.sort(np.where(np.isnan(values), np.inf, values))
-    count = len(values)
-    ranks = np.arange(1, count // 2 + 1)
-    covering = ranks[2 * stats.binom.cdf(ranks - 1, count, 0.5) <= 1 - level + 1e-12]
-    ends = (lower[covering[-1] - 1], upper[-covering[-1]]) if len(covering) else (-np.inf, np.inf)
-    low_median, high_median = _middle(lower), _middle(upper)
-    centre = low_median if low_median == high_median else math.nan
-    return Estimate(centre, float(ends[0]), float(ends[1]))
+    return Estimate(*median_interval(values, level))
 
 
-def sign_p(values: np.ndarray, edge: float) -> float:
-    """The two-sided p-value of the sign test that the median effect is `edge`.
+def sign_p(values: np.ndarray, edge: float, alternative: Alternative = "two-sided") -> float:
+    """The p-value of the sign test that the median effect is `edge` (`scipy.stats.binomtest`).
 
-    The smallest alpha at which the interval of `median_estimate` excludes the edge; ties and NaN
-    count for both sides.
+    Two-sided, it is the smallest alpha at which the interval of `median_estimate` excludes the
+    edge; ties and NaN count for both sides. One-sided they count against the alternative.
+
+    Source: Arbuthnot 1710; Dixon & Mood 1946.
 
     >>> sign_p(np.array([1.0, 2.0, 3.0, 4.0, 5.0, np.inf]), 0.0)
     0.03125
     """
     below = int((np.isnan(values) | (values <= edge)).sum())
     above = int((np.isnan(values) | (values >= edge)).sum())
-    return float(min(1.0, 2 * stats.binom.cdf(min(below, above), len(values), 0.5)))
+    against = {"greater": below, "less": above, "two-sided": min(below, above)}[alternative]
+    tail = float(stats.binomtest(against, len(values), 0.5, alternative="less").pvalue)
+    return min(1.0, 2 * tail) if alternative == "two-sided" else tail
+
+
+def tost_p(values: np.ndarray, low: float, high: float, scale: Scale, *, ranked: bool) -> float:
+    """The p-value of two one-sided tests that the effect lies between `low` and `high`.
+
+    The larger p of two tests, "above low" and "below high": t-tests, or sign tests where `ranked`.
+    It is at most alpha exactly where the 1 - 2 alpha interval lies between the two.
+
+    Source: Schuirmann 1987.
+
+    >>> round(tost_p(np.array([-1.0, 0.0, 1.0]), -2.0, 2.0, "linear", ranked=False), 4)
+    0.0371
+    """
+    if ranked:
+        return max(sign_p(values, low, "greater"), sign_p(values, high, "less"))
+    above = student_p(values, low, scale, "greater")
+    return max(above, student_p(values, high, scale, "less"))
 
 
 def sign_flip_p(values: np.ndarray, edge: float, scale: Scale) -> float:
@@ -178,9 +208,3 @@ def _signed_sums(values: np.ndarray) -> np.ndarray:
     for value in values:
         sums = np.concatenate([sums - value, sums + value])
     return sums
-
-
-def _middle(ordered: np.ndarray) -> float:
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
-    with np.errstate(invalid="ignore"):
-        return float(low if low == high else (low + high) / 2)
