@@ -33,6 +33,6 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = inquiries.Entry("toy", toy_inquiry.TOY.question, "nothing")
     for module in (inquiries, pages):
         monkeypatch.setattr(module, "CATALOGUE", (entry,))
-        monkeypatch.setattr(module, "load", lambda name: toy_inquiry.TOY)
-    monkeypatch.setattr("skipnorm.studies.plan._probes", lambda probes: probes or ())
+    monkeypatch.setattr(inquiries, "load", lambda name: toy_inquiry.TOY)
+    monkeypatch.setattr("skipnorm.studies.readings.questions", toy_inquiry.questions)
     monkeypatch.setitem(sys.modules, "skipnorm.studies.measure", toy_inquiry)

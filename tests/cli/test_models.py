@@ -87,6 +87,8 @@ def test_anatomy_prints_a_table(skipnorm, mymodel):
         ("build", ["-i", "2by4"], "An input is a shape such as"),
         ("build", ["-i", "2x4:float46"], "Did you mean 'float64'"),
         ("build", ["-i", "2x4:int64"], "need a limit"),
+        ("build", ["-i", "2x4:float32<5"], "Only integers have a limit"),
+        ("build", ["-i", "2x4:bool<5"], "Only integers have a limit"),
     ],
 )
 def test_a_wrong_target_or_input_is_answered_clearly(skipnorm, mymodel, target, words, says):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -115,15 +114,21 @@ def test_help_tells_the_exit_codes(skipnorm):
 
 @pytest.mark.parametrize("word", ["--help", "list"])
 def test_help_and_list_answer_at_once_and_without_torch(word):
+    resource = pytest.importorskip("resource", reason="needs the clock of child processes")
     code = "import sys\nsys.argv = ['skipnorm', sys.argv[1]]\nfrom skipnorm.cli.main import main\n"
     code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
     code += "assert not {'torch', 'xarray', 'scipy'} & set(sys.modules)"
-    seconds = []
-    for _ in range(5):
-        begun = time.perf_counter()
+
+    def seconds():  # of computing: what else the machine does meanwhile is not ours
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    spent = []
+    for _ in range(3):
+        begun = seconds()
         subprocess.run([sys.executable, "-c", code, word], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - begun)
-    assert min(seconds) < 0.5
+        spent.append(seconds() - begun)
+    assert min(spent) < 0.5
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)

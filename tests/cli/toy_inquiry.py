@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from skipnorm.inquiries import Inquiry
+from skipnorm.studies.readings import Question
 from skipnorm.studies.study import Study, Variant
 from skipnorm.verdicts import AtLeast, Claim
 
@@ -35,6 +36,10 @@ class Nothing:
 def measure(network: float, batch: int, *, loss=None, probes=None) -> xr.Dataset:
     meaning = {"unit": "1", "meaning": "the toy network", "source": "definition"}
     return xr.Dataset({"gain": ((), network, meaning)})
+
+
+def questions(probes) -> tuple[Question, ...]:
+    return (Question("gain", "gain"),)
 
 
 def study(scale: str) -> Study:

@@ -10,8 +10,8 @@ import pytest
 @pytest.fixture
 def toyworld(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr("skipnorm.studies.plan._probes", lambda probes: probes or ())
     import toyworld
 
+    monkeypatch.setattr("skipnorm.studies.readings.questions", toyworld.questions)
     monkeypatch.setitem(sys.modules, "skipnorm.studies.measure", toyworld)
     return toyworld

@@ -28,7 +28,7 @@ def outcomes(executor, work, study):
     return found
 
 
-@pytest.mark.parametrize("name", EXECUTORS)
+@pytest.mark.parametrize("name", ["in_process", "processes"])  # ray: test_ray.py
 def test_every_trial_has_one_outcome(toyworld, name):
     found = outcomes(EXECUTORS[name], toyworld.well, toyworld.study(a=1, b=2))
     assert {outcome.status for outcome in found} == {"finished"}
@@ -94,6 +94,26 @@ def test_progress_in_a_pipe_is_plain_lines(toyworld):
 def test_progress_on_a_terminal_counts_failures(toyworld, capsys):
     told(bar, plan(toyworld.study(a=1, b=2)))
     assert "6/6 1 failed" in capsys.readouterr().err
+
+
+def test_progress_tells_divergence_rate_and_time_left(toyworld, monkeypatch):
+    clock = iter([0.0, 10.0, 10.0, 10.0, 20.0, 20.0, 20.0])
+    monkeypatch.setattr("skipnorm.studies.progress.time.monotonic", lambda: next(clock, 20.0))
+    trials, stream = plan(toyworld.study(a=1)), io.StringIO()
+    with lines("toy", 3, to=stream) as tell:
+        tell([Outcome(trials[0], "finished", diverged="at step 5")])
+        tell([Outcome(trials[1], "finished")])
+    first, second = stream.getvalue().splitlines()
+    assert first == "toy: 1/3 trials, 1 diverged, 10 s, 10 s a trial, about 20 s left"
+    assert second == "toy: 2/3 trials, 1 diverged, 20 s, 10 s a trial, about 10 s left"
+    assert stream.getvalue().replace("\n", "").isprintable()
+
+
+def test_a_file_that_was_set_aside_is_named(toyworld):
+    stream = io.StringIO()
+    with lines("toy", 3, to=stream) as tell:
+        tell([Outcome(plan(toyworld.study(a=1))[0], "damaged", reason="cut short")])
+    assert stream.getvalue() == "toy: set aside, 'a' with seed 0 is measured again: cut short\n"
 
 
 def test_in_process_does_one_after_another(toyworld):

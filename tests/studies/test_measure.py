@@ -305,7 +305,7 @@ def test_one_sample_has_no_correlation_but_a_size() -> None:
 
 
 def test_the_probe_moments_is_a_value() -> None:
-    assert str(moments()) == "moments@1()"
+    assert str(moments()) == "moments@2()"
     assert str(likeness(samples=8)) == "likeness@1(samples=8)"
 
 

@@ -8,6 +8,7 @@ import xarray as xr
 
 from skipnorm.studies.outcome import Outcome
 from skipnorm.studies.plan import Trial
+from skipnorm.studies.readings import Question
 from skipnorm.studies.study import Study, Variant
 
 MEANING = {"unit": "1", "meaning": "a number of the toy world", "source": "definition"}
@@ -47,6 +48,11 @@ def measure(network: float, batch: int, *, loss=None, probes=None) -> xr.Dataset
     return xr.Dataset(
         {"value": ("site", [network, network * batch], MEANING)}, {"site": ["a", "b"]}
     )
+
+
+def questions(probes) -> tuple[Question, ...]:
+    """One for each name, whatever the name; one where none is given."""
+    return tuple(Question(str(probe), probe) for probe in probes or ("toy",))
 
 
 def only_the_sum(measured: xr.Dataset) -> xr.Dataset:

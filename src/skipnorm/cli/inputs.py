@@ -36,7 +36,7 @@ class Draw:
 
         dtype: torch.dtype = getattr(torch, self.dtype)
         if self.dtype.startswith(("int", "bool")):
-            limit = self.limit or 2
+            limit = self.limit or 2  # a coin has two sides
             return torch.randint(limit, self.shape, generator=generator).to(dtype)
         return torch.randn(self.shape, generator=generator).to(dtype)
 
@@ -53,7 +53,8 @@ def parse(text: str) -> Draw:
     """What ``[name=]SHAPE[:dtype[<limit]]`` asks for.
 
     Raises:
-        StudyError: another form, an unknown dtype, or integers without a limit.
+        StudyError: another form, an unknown dtype, integers without a limit, or a limit without
+            integers.
 
     >>> parse("8x3x32x32").shape
     (8, 3, 32, 32)
@@ -70,6 +71,11 @@ def parse(text: str) -> Draw:
     if dtype not in _DTYPES:
         raise StudyError(f"The input {text!r} has an unknown dtype: {nearest(dtype, _DTYPES)}")
     limit = int(match["limit"]) if match["limit"] else None
+    if limit is not None and not dtype.startswith("int"):
+        raise StudyError(
+            f"Only integers have a limit: expected {text.partition('<')[0]!r}, or int64<{limit}, "
+            f"found {text!r}."
+        )
     if dtype.startswith("int") and not limit:
         raise StudyError(
             f"The integers of the input {text!r} need a limit: expected {text}<N with N the "

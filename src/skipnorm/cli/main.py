@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from enum import IntEnum
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from skipnorm.cli import models, questions
+from skipnorm.cli import models, operating, questions, standings
+from skipnorm.cli.orders import InOrder
 from skipnorm.cli.printing import complain
 from skipnorm.errors import SkipnormError
 
@@ -26,12 +28,18 @@ class Ending(IntEnum):
     INCOMPLETE = 3
     UNDECIDED = 4
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 _EPILOG = (
-    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but trials of a study failed; "
-    "4 done, but a claim is undecided (only with --decided); 130 interrupted."
+    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but trials of a study have no evidence; "
+    "4 done, but a claim is undecided (only with --decided); 130 interrupted; 143 terminated."
 )
+_RESUMED = ("demo", "run")
+
+
+class _Terminated(KeyboardInterrupt):
+    """A request to end (SIGTERM), as schedulers of clusters send it: an interrupt by another name."""
 
 
 class _Program(TyperGroup):
@@ -44,8 +52,11 @@ class _Program(TyperGroup):
             complain(str(error))
             raise typer.Exit(Ending.FAILED) from error
         except KeyboardInterrupt as error:
-            complain(f"Interrupted. What is finished is kept; go on with:\n  {_this_command()}")
-            raise typer.Exit(Ending.INTERRUPTED) from error
+            asked_to_end = isinstance(error, _Terminated)
+            complain(
+                _farewell(ctx.invoked_subcommand, "Terminated" if asked_to_end else "Interrupted")
+            )
+            raise typer.Exit(Ending.TERMINATED if asked_to_end else Ending.INTERRUPTED) from error
 
 
 app = typer.Typer(
@@ -62,16 +73,34 @@ app.command("demo")(questions.demo)
 app.command("list")(questions.list_)
 app.command("run")(questions.run)
 app.command("report")(questions.report)
+app.command("status")(standings.status)
 app.command("anatomy")(models.anatomy)
 app.command("measure")(models.measure)
+app.command("operate", cls=InOrder)(operating.operate)
+
+
+def _farewell(command: str | None, how: str) -> str:
+    """What an interrupt has left behind, and how to go on."""
+    if command in _RESUMED:
+        return f"{how}. Finished trials are kept; go on with:\n  {_this_command()}"
+    return f"{how}. Nothing was kept; begin again with:\n  {_this_command()}"
 
 
 def _this_command() -> str:
     return shlex.join(["skipnorm", *sys.argv[1:]])
 
 
+def _terminate(number: int, frame: Any) -> None:
+    raise _Terminated
+
+
 def main() -> None:
     """Run the program; the current directory can be imported from, as with `python -m`."""
     if "" not in sys.path:
         sys.path.insert(0, "")
+    signal.signal(signal.SIGTERM, _terminate)
     app(prog_name="skipnorm")
+
+
+if __name__ == "__main__":
+    main()

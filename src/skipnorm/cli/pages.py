@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skipnorm.errors import EvidenceError
-from skipnorm.inquiries import CATALOGUE, Inquiry, load
+from skipnorm.inquiries import CATALOGUE, Inquiry
 from skipnorm.studies.manifest import Manifest, collect, read_manifest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Answer:
         absent = sum(not path.is_file() for path in self.manifest.files)
         if not absent:
             return []
-        total, command = len(self.manifest.files), self.manifest.command
+        total, command = len(self.manifest.files), self.manifest.go_on
         failed = sum(path.is_file() for path in self.manifest.failures)
         tracebacks = f" ({failed} failed: see {self.manifest.folder / 'failed'})" if failed else ""
         return [
@@ -45,7 +45,7 @@ class Answer:
 
 
 def study_folders(folder: Path) -> list[Path]:
-    """The folders of studies at or directly under a folder, in the order of the catalogue.
+    """The folders of studies at or directly under a folder: the catalogue's first, in its order.
 
     Raises:
         EvidenceError: there is none.
@@ -53,29 +53,41 @@ def study_folders(folder: Path) -> list[Path]:
     if (folder / "study.json").is_file():
         return [folder]
     order = [entry.name for entry in CATALOGUE]
-    found = [folder / name for name in order if (folder / name / "study.json").is_file()]
+    found = sorted(path.parent for path in folder.glob("*/study.json"))
     if not found:
         raise EvidenceError(
             f"Not the folder of a run: expected study.json in {str(folder)!r} or in a folder of "
             f"it named after an inquiry ({', '.join(order)}), found none. Try `skipnorm demo`."
         )
-    return found
+    known = [path for name in order for path in found if path.name == name]
+    return known + [path for path in found if path not in known]
 
 
 def answer_of(folder: Path) -> Answer:
     """The answer that the evidence in a study's folder gives.
 
+    A study that belongs to no inquiry has no claims: its answer shows what was measured.
+
     Raises:
         EvidenceError: the folder holds no evidence.
-        StudyError: its study belongs to no inquiry.
+        StudyError: the inquiry that its study belongs to is gone.
     """
     from skipnorm.verdicts import judge
 
     manifest = read_manifest(folder)
-    inquiry = load(manifest.study)
     evidence = collect(folder)
+    inquiry = _inquiry_of(manifest, evidence)
     verdicts = tuple(judge(claim, evidence) for claim in inquiry.claims)
     return Answer(inquiry, manifest, evidence, verdicts)
+
+
+def _inquiry_of(manifest: Manifest, evidence: xr.Dataset) -> Inquiry:
+    from skipnorm.cli.asked import inquiry_at
+    from skipnorm.cli.bare import bare_inquiry
+
+    catalogued = manifest.study in [entry.name for entry in CATALOGUE]
+    source = manifest.source or (manifest.study if catalogued else "")
+    return inquiry_at(source) if source else bare_inquiry(manifest.study, evidence)
 
 
 def write_answers(answers: Sequence[Answer], path: Path) -> Path:

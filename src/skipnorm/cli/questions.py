@@ -1,4 +1,4 @@
-"""Commands about the inquiries: list them, run one, run all small, write the page again."""
+"""Commands about studies: list the inquiries, run one or all, run one's own, write the page again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 import sys
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from skipnorm.errors import StudyError
 
 if TYPE_CHECKING:
     from skipnorm.cli.pages import Answer
+    from skipnorm.studies.executors import Executor
 
 __all__ = ["demo", "list_", "report", "run"]
 
@@ -32,6 +34,7 @@ class Where(StrEnum):
 
     in_process = "in_process"
     processes = "processes"
+    ray = "ray"
 
 
 class Size(StrEnum):
@@ -42,7 +45,15 @@ class Size(StrEnum):
 
 
 Scale = Annotated[Size, typer.Option(help="quick: small, for a first look; full: as published")]
-On = Annotated[Where, typer.Option(help="where trials run: in this process, or one per core")]
+On = Annotated[
+    Where,
+    typer.Option(
+        help="where trials run: in this process, one per core, or on the Ray cluster of RAY_ADDRESS"
+    ),
+]
+Gpus = Annotated[
+    float, typer.Option(min=0, help="GPUs that each trial occupies, such as 1 or 0.5 (--on ray)")
+]
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="how many seeds; fewer than five decide nothing")
 ]
@@ -57,6 +68,7 @@ def demo(
     scale: Scale = Size.quick,
     seeds: Seeds = None,
     on: On = Where.processes,
+    gpus: Gpus = 0.0,
     as_json: Json = False,
     decided: Decided = False,
 ) -> None:
@@ -64,7 +76,7 @@ def demo(
     from skipnorm.inquiries import CATALOGUE
 
     answers = [
-        _answer(entry.name, out / entry.name, scale=scale, seeds=seeds, on=on)
+        _answer(entry.name, out / entry.name, scale=scale, seeds=seeds, on=on, gpus=gpus)
         for entry in CATALOGUE
     ]
     _finish(answers, out / "report.html", as_json=as_json, decided=decided)
@@ -83,20 +95,32 @@ def list_(as_json: Json = False) -> None:
 
 
 def run(
-    name: Annotated[str, typer.Argument(help="an inquiry of `skipnorm list`")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE.PY|PKG.MODULE:STUDY",
+            help="an inquiry of `skipnorm list`, or a Study or Inquiry of your own: the one in a "
+            "file (FILE.PY:NAME if it holds several), or by its module and name",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="folder for evidence and page; runs/NAME by default")
     ] = None,
     scale: Scale = Size.quick,
     seeds: Seeds = None,
     on: On = Where.processes,
+    gpus: Gpus = 0.0,
     as_json: Json = False,
     decided: Decided = False,
 ) -> None:
-    """One inquiry: does what is missing of its study, judges its claims, writes report.html."""
-    folder = out or Path("runs") / name
-    answer = _answer(name, folder, scale=scale, seeds=seeds, on=on)
-    _finish([answer], folder / "report.html", as_json=as_json, decided=decided)
+    """One study: does what is missing of it, judges the claims of its inquiry, writes report.html.
+
+    May be started several times, also on several machines that share the folder: they share the
+    work. Stopped by whatever means, it goes on where it was.
+    """
+    answer = _answer(name, out, scale=scale, seeds=seeds, on=on, gpus=gpus)
+    page = answer.manifest.folder / "report.html"
+    _finish([answer], page, as_json=as_json, decided=decided)
 
 
 def report(
@@ -114,24 +138,37 @@ def report(
     _finish(answers, out or folder / "report.html", as_json=as_json, decided=decided)
 
 
-def _answer(name: str, folder: Path, *, scale: Size, seeds: int | None, on: Where) -> Answer:
+def _answer(
+    target: str, out: Path | None, *, scale: Size, seeds: int | None, on: Where, gpus: float
+) -> Answer:
+    from skipnorm.cli.asked import asked
     from skipnorm.cli.pages import answer_of
-    from skipnorm.inquiries import load
     from skipnorm.studies.run import run as run_study
 
-    study = load(name).study(scale.value)
-    if study.name != name:
-        raise StudyError(
-            f"A page finds an inquiry by its study: expected a study named {name!r} from the "
-            f"inquiry {name!r}, found {study.name!r}. Give them one name."
-        )
-    if seeds is not None:
-        study = replace(study, seeds=range(seeds))
-    words = ["skipnorm", "run", name, "--scale", scale.value, "--on", on.value]
+    executor = _executor(on, gpus)
+    found = asked(target, scale=scale.value)
+    study = found.study if seeds is None else replace(found.study, seeds=range(seeds))
+    folder = out or Path("runs") / study.name
+    words = ["skipnorm", "run", target, "--scale", scale.value, "--on", on.value]
     words += ["--seeds", str(seeds)] if seeds else []
+    words += ["--gpus", f"{gpus:g}"] if gpus else []
     command = shlex.join([*words, "--out", str(folder)])
-    run_study(study, folder, executor=on.value, failures="keep", command=command)
+    run_study(
+        study, folder, executor=executor, failures="keep", command=command, source=found.source
+    )
     return answer_of(folder)
+
+
+def _executor(on: Where, gpus: float) -> Executor:
+    from skipnorm.studies.executors import executor_named
+    from skipnorm.studies.on_ray import on_ray
+
+    if gpus and on is not Where.ray:
+        raise StudyError(
+            f"GPUs are shared out among trials by Ray: expected --gpus with --on ray, found --on "
+            f"{on.value}. Elsewhere a trial trains on the device that its training names."
+        )
+    return partial(on_ray, gpus=gpus) if on is Where.ray else executor_named(on.value)
 
 
 def _finish(answers: list[Answer], page: Path, *, as_json: bool, decided: bool) -> None:
@@ -143,7 +180,7 @@ def _finish(answers: list[Answer], page: Path, *, as_json: bool, decided: bool) 
     if as_json:
         print_json({"report": str(path), "verdicts": rows})
     else:
-        _print_verdicts(rows)
+        _print_verdicts(rows) if rows else _print_standings(answers)
         say(f"Report: {path}")
     missing = [line for answer in answers for line in answer.missing]
     for line in missing:
@@ -152,6 +189,15 @@ def _finish(answers: list[Answer], page: Path, *, as_json: bool, decided: bool) 
         raise typer.Exit(Ending.INCOMPLETE)
     if decided and any(row["ruling"] == "undecided" for row in rows):
         raise typer.Exit(Ending.UNDECIDED)
+
+
+def _print_standings(answers: list[Answer]) -> None:
+    from skipnorm.studies.status import status
+
+    for answer in answers:
+        folder = answer.manifest.folder
+        say(status(folder).summary)
+        say(f"Evidence: {folder / 'evidence.nc'}")
 
 
 def _print_verdicts(rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Where trials are done: here, one after another, or on every core at once.
+"""Where trials are done: here, one after another; on every core at once; or on a Ray cluster.
 
 An executor is a function from work and trials to outcomes, in any order, each as soon as it is
 known. A trial depends on nothing but itself, so every executor gives the same evidence.
@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from skipnorm.errors import StudyError, nearest
+from skipnorm.studies.on_ray import on_ray
 from skipnorm.studies.outcome import Outcome
 from skipnorm.studies.plan import Trial
 from skipnorm.studies.workers import Crew
@@ -44,7 +45,11 @@ def processes(
         yield from crew.outcomes(trials)
 
 
-EXECUTORS: Mapping[str, Executor] = {"in_process": in_process, "processes": processes}
+EXECUTORS: Mapping[str, Executor] = {
+    "in_process": in_process,
+    "processes": processes,
+    "ray": on_ray,
+}
 
 
 def executor_named(executor: str | Executor) -> Executor:

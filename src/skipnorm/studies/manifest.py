@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipnorm.errors import EvidenceError
+from skipnorm.errors import EvidenceError, StudyError
 from skipnorm.studies.identity import digest
+from skipnorm.studies.ledger import Ledger
 from skipnorm.studies.outcome import write_text
 from skipnorm.studies.plan import Trial
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Manifest", "collect", "read_manifest", "write_manifest"]
+__all__ = ["Manifest", "Place", "collect", "gathered", "read_manifest", "write_manifest"]
 
 _FILE = "study.json"
 _GATHERED = "evidence.nc"
@@ -26,33 +27,82 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True)
+class Place:
+    """A trial as the manifest knows it: what it is called, and where its evidence and failure lie."""
+
+    label: str
+    evidence: Path
+    failure: Path
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """A study's name, the command that made it, and the files of its trials, done or not."""
+    """A study's name, the command that made it, where it was found, and the places of its trials."""
 
     folder: Path
     study: str
     command: str
-    files: tuple[Path, ...]
-    failures: tuple[Path, ...]
+    trials: tuple[Place, ...]
+    source: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The evidence files of all trials, done or not."""
+        return tuple(place.evidence for place in self.trials)
+
+    @property
+    def failures(self) -> tuple[Path, ...]:
+        """Where the failures of all trials are recorded, if they fail."""
+        return tuple(place.failure for place in self.trials)
+
+    @property
+    def go_on(self) -> str:
+        """The command that does what is missing."""
+        return self.command or f"sn.run(study, {str(self.folder)!r})"
 
 
-def write_manifest(study: str, trials: Sequence[Trial], folder: Path, *, command: str = "") -> None:
-    """Say in the folder which study lives there and which files are its trials."""
-    text = {
-        "format": _FORMAT,
-        "study": study,
-        "command": command,
-        "trials": [
-            {
-                "variant": trial.name,
-                "seed": trial.seed,
-                "evidence": trial.evidence_file(folder).relative_to(folder).as_posix(),
-                "failure": trial.failure_file(folder).relative_to(folder).as_posix(),
-            }
-            for trial in trials
-        ],
+def write_manifest(
+    study: str, trials: Sequence[Trial], folder: Path, *, command: str = "", source: str = ""
+) -> None:
+    """Say in the folder which study lives there and which files are its trials.
+
+    A folder that says so already is left as it is, so that a finished study can be opened where
+    nothing can be written.
+
+    Raises:
+        StudyError: the folder cannot be written to.
+    """
+    text = json.dumps(
+        {
+            "format": _FORMAT,
+            "study": study,
+            "command": command,
+            "source": source,
+            "trials": [_entry(trial, folder) for trial in trials],
+        },
+        indent=1,
+    )
+    path = folder / _FILE
+    with suppress(OSError, UnicodeDecodeError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise StudyError(
+            f"A study needs a folder that can be written to, but {str(folder)!r} cannot: {error}. "
+            "Choose another, or make room."
+        ) from error
+
+
+def _entry(trial: Trial, folder: Path) -> dict[str, object]:
+    return {
+        "trial": str(trial),
+        "variant": trial.name,
+        "seed": trial.seed,
+        "evidence": trial.evidence_file(folder).relative_to(folder).as_posix(),
+        "failure": trial.failure_file(folder).relative_to(folder).as_posix(),
     }
-    write_text(folder / _FILE, json.dumps(text, indent=1))
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -71,10 +121,11 @@ def read_manifest(folder: str | Path) -> Manifest:
         )
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
-        files = tuple(folder / trial["evidence"] for trial in text["trials"])
-        failures = tuple(folder / trial["failure"] for trial in text["trials"])
-        manifest = Manifest(folder, text["study"], text["command"], files, failures)
-    except (ValueError, KeyError, TypeError) as error:
+        places = tuple(_place(trial, folder) for trial in text["trials"])
+        manifest = Manifest(
+            folder, text["study"], text["command"], places, str(text.get("source", ""))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvidenceError(
             f"The file {str(path)!r} is damaged ({error}): expected what a study writes there. "
             "Run the study again; finished trials are kept."
@@ -87,6 +138,11 @@ def read_manifest(folder: str | Path) -> Manifest:
     return manifest
 
 
+def _place(trial: dict[str, str], folder: Path) -> Place:
+    label = trial.get("trial") or f"{trial['variant']!r} with seed {trial['seed']}"
+    return Place(label, folder / trial["evidence"], folder / trial["failure"])
+
+
 def collect(folder: str | Path) -> xr.Dataset:
     """The evidence of the study in a folder, as far as it is done: dims variant and seed first.
 
@@ -94,7 +150,8 @@ def collect(folder: str | Path) -> xr.Dataset:
     changed, so that a finished study opens at once.
 
     Raises:
-        EvidenceError: the folder holds no study, or no trial of it has finished.
+        EvidenceError: the folder holds no study, no trial of it has finished, or a file is not
+            what was written there.
     """
     manifest = read_manifest(folder)
     done = [path for path in manifest.files if path.is_file()]
@@ -102,11 +159,20 @@ def collect(folder: str | Path) -> xr.Dataset:
         raise EvidenceError(
             f"The study in {str(folder)!r} has no finished trial: expected at least one of "
             f"{len(manifest.files)} files under 'trials', found none. Go on with "
-            f"`{manifest.command or 'sn.run(study, folder)'}`."
+            f"`{manifest.go_on}`."
         )
+    return gathered(done, manifest.folder)
+
+
+def gathered(done: Sequence[Path], folder: Path) -> xr.Dataset:
+    """The evidence in these files of a study's folder, from one file where that is up to date.
+
+    Raises:
+        EvidenceError: a file is not what was written there.
+    """
     mark = digest(_state_of(path) for path in done)
-    kept = _kept(manifest.folder / _GATHERED, mark)
-    return kept if kept is not None else _gathered(done, manifest.folder / _GATHERED, mark)
+    kept = _kept(folder / _GATHERED, mark)
+    return kept if kept is not None else _gather(done, folder, mark)
 
 
 def _state_of(path: Path) -> str:
@@ -137,12 +203,15 @@ def _short(joined: str, most: int = 8) -> str:
     )
 
 
-def _gathered(done: Sequence[Path], path: Path, mark: str) -> xr.Dataset:
+def _gather(done: Sequence[Path], folder: Path, mark: str) -> xr.Dataset:
     from skipnorm.evidence import gather, write
 
+    ledger = Ledger(folder)
+    for path in done:
+        ledger.vouches_for(path)
     evidence = gather(done)
     evidence.attrs = {key: _short(str(joined)) for key, joined in evidence.attrs.items()}
     # Where it cannot be kept (a folder that is only read), it is gathered again next time.
     with suppress(EvidenceError):
-        write(evidence.assign_attrs({_MARK: mark}), path)
+        write(evidence.assign_attrs({_MARK: mark}), folder / _GATHERED)
     return evidence

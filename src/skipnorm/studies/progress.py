@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import TextIO
 
 from skipnorm.errors import StudyError, nearest
@@ -19,6 +21,45 @@ Progress = Callable[[str, int], AbstractContextManager[Tell]]
 _SECONDS_BETWEEN_LINES = 5.0
 
 
+@dataclass
+class _Tally:
+    """How many trials have come to an end, and how: the numbers behind a bar or a line."""
+
+    total: int
+    kept: int = 0
+    fresh: int = 0
+    failed: int = 0
+    diverged: int = 0
+    begun: float = field(default_factory=lambda: time.monotonic())
+
+    @property
+    def done(self) -> int:
+        return self.kept + self.fresh
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        statuses = [outcome.status for outcome in outcomes]
+        self.kept += statuses.count("kept")
+        self.fresh += statuses.count("finished") + statuses.count("failed")
+        self.failed += statuses.count("failed")
+        self.diverged += sum(bool(outcome.diverged) for outcome in outcomes)
+
+    def trouble(self) -> list[str]:
+        counts = {"failed": self.failed, "diverged": self.diverged}
+        return [f"{count} {word}" for word, count in counts.items() if count]
+
+    def pace(self) -> list[str]:
+        """Time passed, rate and time left, as far as they are known."""
+        seconds = time.monotonic() - self.begun
+        if not self.fresh or seconds <= 0:
+            return []
+        rate, left = self.fresh / seconds, self.total - self.done
+        told = [f"{rate:.1f} trials/s" if rate >= 0.5 else f"{_span(1 / rate)} a trial"]
+        return told + ([f"about {_span(left / rate)} left"] if left else [])
+
+    def passed(self) -> str:
+        return _span(time.monotonic() - self.begun)
+
+
 @contextmanager
 def off(study: str, total: int) -> Iterator[Tell]:
     """Say nothing."""
@@ -27,7 +68,7 @@ def off(study: str, total: int) -> Iterator[Tell]:
 
 @contextmanager
 def bar(study: str, total: int) -> Iterator[Tell]:
-    """A bar with count, failures, time passed and time left, on standard error."""
+    """A bar with count, failures, divergences, rate, time passed and time left, on standard error."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -35,26 +76,27 @@ def bar(study: str, total: int) -> Iterator[Tell]:
         Progress,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
+    from rich.text import Text
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]}", style="red"),
+        TextColumn("{task.fields[trouble]}", style="red"),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}", style="dim"),
     )
+    tally = _Tally(total)
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(study, total=total, failed="")
-        failed = 0
+        task = shown.add_task(study, total=total, trouble="", pace="")
 
         def tell(outcomes: Sequence[Outcome]) -> None:
-            nonlocal failed
-            failed += _failed(outcomes)
-            text = f"{failed} failed" if failed else ""
-            shown.update(task, advance=len(outcomes), failed=text)
+            for line in _damages(study, outcomes):
+                shown.console.print(Text(line))
+            tally.add(outcomes)
+            trouble, pace = ", ".join(tally.trouble()), ", ".join(tally.pace())
+            shown.update(task, completed=tally.done, trouble=trouble, pace=pace)
 
         yield tell
 
@@ -63,28 +105,30 @@ def bar(study: str, total: int) -> Iterator[Tell]:
 def lines(study: str, total: int, *, to: TextIO | None = None) -> Iterator[Tell]:
     """One line every few seconds without control characters, for logs and pipes."""
     stream = to or sys.stderr
-    begun = last = time.monotonic()
-    done = failed = kept = 0
+    tally = _Tally(total)
+    last = tally.begun
 
     def tell(outcomes: Sequence[Outcome]) -> None:
-        nonlocal done, failed, kept, last
-        done += len(outcomes)
-        kept += sum(outcome.status == "kept" for outcome in outcomes)
-        failed += _failed(outcomes)
+        nonlocal last
+        for line in _damages(study, outcomes):
+            stream.write(f"{line}\n")
+        tally.add(outcomes)
         now = time.monotonic()
-        if done < total and now - last < _SECONDS_BETWEEN_LINES:
+        if not outcomes or (tally.done < total and now - last < _SECONDS_BETWEEN_LINES):
             return
         last = now
-        trouble = f", {failed} failed" if failed else ""
-        stream.write(f"{study}: {done}/{total} trials{trouble}{_pace(done - kept, now - begun)}\n")
+        count = f"{study}: {tally.done}/{total} trials"
+        words = [count, *tally.trouble(), *([tally.passed()] if tally.fresh else []), *tally.pace()]
+        stream.write(", ".join(words) + "\n")
         stream.flush()
 
     yield tell
 
 
 def auto(study: str, total: int) -> AbstractContextManager[Tell]:
-    """A bar where standard error is a terminal, plain lines otherwise."""
-    return bar(study, total) if sys.stderr.isatty() else lines(study, total)
+    """A bar where standard error is a terminal that can draw one, plain lines otherwise."""
+    able = sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+    return bar(study, total) if able else lines(study, total)
 
 
 PROGRESS: Mapping[str, Progress] = {"auto": auto, "bar": bar, "lines": lines, "off": off}
@@ -106,9 +150,24 @@ def progress_named(progress: str | Progress) -> Progress:
     return PROGRESS[progress]
 
 
-def _failed(outcomes: Sequence[Outcome]) -> int:
-    return sum(outcome.status == "failed" for outcome in outcomes)
+def _damages(study: str, outcomes: Sequence[Outcome]) -> list[str]:
+    """What a person should know about files that were set aside, a line each."""
+    return [
+        f"{study}: set aside, {outcome.trial} is measured again: {outcome.reason}"
+        for outcome in outcomes
+        if outcome.status == "damaged"
+    ]
 
 
-def _pace(done: int, seconds: float) -> str:
-    return f", {seconds:.0f} s, {done / seconds:.1f} trials/s" if done and seconds > 0 else ""
+def _span(seconds: float) -> str:
+    """A span of time as people say it.
+
+    >>> _span(4), _span(150), _span(7320)
+    ('4 s', '2 min 30 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

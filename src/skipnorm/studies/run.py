@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from skipnorm.errors import EvidenceError, StudyError
+from skipnorm.errors import StudyError
+from skipnorm.studies.errand import Errand, errand
 from skipnorm.studies.executors import Executor, executor_named
-from skipnorm.studies.manifest import collect, write_manifest
+from skipnorm.studies.ledger import Ledger, distrust, set_aside
+from skipnorm.studies.manifest import gathered, write_manifest
 from skipnorm.studies.outcome import Outcome
-from skipnorm.studies.perform import perform
 from skipnorm.studies.plan import Trial, plan
-from skipnorm.studies.progress import Progress, progress_named
+from skipnorm.studies.progress import Progress, Tell, progress_named
 from skipnorm.studies.study import Study
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["complete", "run"]
+
+_PAUSE = 0.5
+"""Seconds between two looks at trials that another process has in hand."""
 
 
 def run(
@@ -30,36 +34,42 @@ def run(
     progress: str | Progress = "auto",
     failures: Literal["raise", "keep"] = "raise",
     command: str = "",
+    source: str = "",
 ) -> xr.Dataset:
     """The evidence of a study: finished trials are read from its folder, missing ones are done.
 
     Every trial is a file of its own, written whole or not at all, so an interrupted study goes on
-    where it stopped. A trial that raises is recorded and the rest is finished first; then
+    where it stopped, and several processes may run the same study into the same folder: they share
+    the work. A trial that raises is recorded and the rest is finished first; then
     ``failures="raise"`` reports it, while ``"keep"`` returns what there is (trials that are
-    missing are NaN where others are not). A damaged file is set aside and its trial done again.
+    missing are NaN where others are not). A damaged file, or one that belongs to another trial, is
+    named, set aside and its trial done again.
+
+    Args:
+        study: what is compared.
+        folder: where its files lie; made if need be.
+        executor: ``"in_process"``, ``"processes"``, ``"ray"``, or a function from work and trials
+            to outcomes.
+        progress: ``"auto"``, ``"bar"``, ``"lines"``, ``"off"``, or a way of one's own.
+        failures: what to do about trials that failed.
+        command: what `status` and the report say to go on with.
+        source: where the study was found: an inquiry's name, a file or ``pkg.module:study``.
 
     Returns a dataset with the dimensions ``variant`` and ``seed`` before those of the measurement.
 
     Raises:
-        StudyError: a trial failed (see ``failures``), or the study cannot be planned.
+        StudyError: a trial failed (see ``failures``), the study cannot be planned, or its folder
+            cannot be written to.
     """
     folder = Path(folder)
     trials = plan(study)
-    write_manifest(study.name, trials, folder, command=command)
-    do = partial(complete, study.name, trials, folder, executor=executor, progress=progress)
-    outcomes = do()
-    if any(outcome.status != "failed" for outcome in outcomes):
-        try:
-            evidence = collect(folder)
-        except EvidenceError:
-            if not _set_aside_damaged(trials, folder):
-                raise
-            outcomes = do()
-            evidence = collect(folder)
+    write_manifest(study.name, trials, folder, command=command, source=source)
+    outcomes = complete(study.name, trials, folder, executor=executor, progress=progress)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed and (failures == "raise" or len(failed) == len(outcomes)):
         raise StudyError(_report(study.name, failed, total=len(outcomes), folder=folder))
-    return evidence
+    files = (trial.evidence_file(folder) for trial in trials)
+    return gathered([path for path in files if path.is_file()], folder)
 
 
 def complete(
@@ -70,33 +80,69 @@ def complete(
     executor: str | Executor,
     progress: str | Progress,
 ) -> list[Outcome]:
-    """The outcome of every trial, after doing those whose evidence is not there yet."""
-    done = [trial for trial in trials if trial.evidence_file(folder).is_file()]
-    missing = [trial for trial in trials if not trial.evidence_file(folder).is_file()]
-    outcomes = [Outcome(trial, "kept") for trial in done]
+    """The outcome of every trial, after doing those whose evidence is not there or not sound."""
+    kept, damaged, missing = _inspected(trials, folder)
     if not missing:
-        return outcomes
-    work = partial(perform, folder=folder)
+        return kept
+    on, work = executor_named(executor), errand(folder, missing)
     with progress_named(progress)(study, len(trials)) as tell:
-        tell(outcomes)
-        for outcome in executor_named(executor)(work, missing):
-            outcomes.append(outcome)
+        tell([*kept, *damaged])
+        return kept + _done(on, work, missing, tell)
+
+
+def _inspected(
+    trials: Sequence[Trial], folder: Path
+) -> tuple[list[Outcome], list[Outcome], list[Trial]]:
+    """What is there and sound, what was there and is now set aside, and all that is missing."""
+    ledger = Ledger(folder)
+    kept: list[Outcome] = []
+    damaged: list[Outcome] = []
+    missing: list[Trial] = []
+    for trial in trials:
+        path = trial.evidence_file(folder)
+        if not path.is_file():
+            missing.append(trial)
+        elif reason := distrust(trial, folder, ledger):
+            damaged.append(Outcome(trial, "damaged", reason=_set_aside(path, reason)))
+            missing.append(trial)
+        else:
+            entry = ledger.entry(path)
+            kept.append(Outcome(trial, "kept", diverged=entry.diverged if entry else ""))
+    return kept, damaged, missing
+
+
+def _set_aside(path: Path, reason: str) -> str:
+    try:
+        return f"{reason} (kept as {set_aside(path).name})"
+    except OSError as error:
+        raise StudyError(
+            f"A file cannot be trusted and cannot be set aside either ({error}): expected evidence "
+            f"of the study in {str(path)!r}, found that {reason}. Move it away by hand."
+        ) from error
+
+
+def _done(on: Executor, work: Errand, missing: Sequence[Trial], tell: Tell) -> list[Outcome]:
+    """The outcomes of trials that are done here, or that another process does meanwhile."""
+    outcomes: list[Outcome] = []
+    waiting: list[Trial] = []
+    while missing or waiting:
+        for outcome in on(work, missing) if missing else ():
+            if outcome.status == "elsewhere":
+                waiting.append(outcome.trial)
+                continue
+            outcomes.append(work.buried(outcome) if outcome.status == "failed" else outcome)
             tell([outcome])
+        settled = [outcome for outcome in map(work.settled, waiting) if outcome is not None]
+        outcomes += settled
+        tell(settled)
+        known = {id(outcome.trial) for outcome in settled}
+        waiting = [trial for trial in waiting if id(trial) not in known]
+        missing = [trial for trial in waiting if work.is_free(trial)]
+        taken = {id(trial) for trial in missing}
+        waiting = [trial for trial in waiting if id(trial) not in taken]
+        if waiting and not missing:
+            time.sleep(_PAUSE)
     return outcomes
-
-
-def _set_aside_damaged(trials: Sequence[Trial], folder: Path) -> list[Path]:
-    """Rename the files that cannot be read, and say which."""
-    from skipnorm.evidence import read
-
-    damaged = []
-    for path in (trial.evidence_file(folder) for trial in trials):
-        try:
-            if path.is_file():
-                read(path)
-        except EvidenceError:
-            damaged.append(path.rename(path.with_suffix(".damaged")))
-    return damaged
 
 
 def _report(study: str, failed: Sequence[Outcome], *, total: int, folder: Path) -> str:

@@ -1,16 +1,21 @@
-"""What is compared: variants of a network on a task, each drawn with the same seeds."""
+"""What is compared: variants of a network on a task, trained or not, each with the same seeds."""
 
 from __future__ import annotations
 
+import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from skipnorm.errors import StudyError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from skipnorm.training.training import Training
 
 __all__ = ["Askable", "Buildable", "Study", "Variant"]
 
@@ -42,13 +47,24 @@ class Askable(Protocol):
 
 @dataclass(frozen=True)
 class Variant:
-    """One side of a comparison: a network on a task, and what of its measurement to keep.
+    """One side of a comparison: a network on a task, how it learns, and what is kept of its reading.
 
-    ``dtype`` is torch's default one while the network is built and the batch is drawn.
-    ``reduce`` turns the measured dataset into a smaller one before it is stored (variants with
-    different sites can then be compared along a shared dimension such as ``layer``). Write it as
-    ``"pkg.module:function"`` or give a function of a module; a lambda has no name that another
-    process could load.
+    ``batch`` is how many samples a probe reads; ``dtype`` torch's default one while the network is
+    built and the batch is drawn. ``reduce`` turns the measured dataset into a smaller one before it
+    is stored (variants with different sites can then be compared along a shared dimension such as
+    ``layer``). Write it as ``"pkg.module:function"`` or give a function of a module; a lambda has no
+    name that another process could load.
+
+    Args:
+        training: how it learns; None measures it as it was built.
+        rates: peak learning rates in place of the training's own, each a trial of its own with
+            a label along the dimension ``rate``. Compare networks over a grid: a comparison at one
+            rate compares rates as much as networks.
+        operations: surgery on the built network, before any training.
+        probes: what is read of this variant, in place of what the study reads.
+
+    Raises:
+        StudyError: no sample, an unknown precision, rates without training or not positive.
     """
 
     network: Buildable
@@ -56,21 +72,37 @@ class Variant:
     batch: int = 128
     dtype: str = "float32"
     reduce: str | Callable[[xr.Dataset], xr.Dataset] | None = None
+    training: Training | None = None
+    rates: Sequence[float] = ()
+    operations: Sequence[Any] = ()
+    probes: Any = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty batch and an unknown precision."""
+        """Refuse what cannot be built or trained; take sequences as tuples."""
         if self.batch < 1:
             raise StudyError(f"A batch holds at least 1 sample: expected batch >= 1, found {self}.")
         if self.dtype not in DTYPES:
             raise StudyError(f"A network cannot be built in {nearest(self.dtype, DTYPES)}")
+        several = isinstance(self.operations, Sequence)
+        object.__setattr__(
+            self, "operations", tuple(self.operations) if several else (self.operations,)
+        )
+        object.__setattr__(self, "rates", _rates(self.rates, self.training))
+        object.__setattr__(self, "probes", _asked(self.probes))
 
 
 @dataclass(frozen=True)
 class Study:
     """Variants x seeds: every variant is drawn and measured with every seed, so effects are paired.
 
-    ``seeds`` is any sequence of distinct numbers from 0 up, kept as a tuple. ``probes`` as
-    `measure` takes them; None stands for the default ones.
+    ``seeds`` is any sequence of distinct numbers from 0 up, kept as a tuple. ``probes`` are those of
+    `measure`, by name or by value, and beside them any that is asked of a whole network: by its
+    verb's name (``"curvature"``), as the verb, as a `functools.partial` of it with settings, or a
+    function ``(network, batch) -> xr.Dataset`` of your own. None stands for the default ones.
+
+    ``at`` says after how many updates a network is read: numbers, ``"initial"``, ``"half"`` and
+    ``"end"``, or a function from the last number to those, such as ``partial(log_spaced, count=8)``
+    (`skipnorm.training.steps`). By default at the start and, where it learns, at the end.
 
     Raises:
         StudyError: no variant, no seed, a repeated seed, or a name that cannot be a folder.
@@ -84,6 +116,7 @@ class Study:
     variants: Mapping[str, Variant]
     seeds: Sequence[int] = range(20)
     probes: Any = None
+    at: Any = ("initial", "end")
 
     def __post_init__(self) -> None:
         """Take the mapping and the seeds as values of its own."""
@@ -96,8 +129,7 @@ class Study:
             raise StudyError(f"The study {self.name!r} compares nothing: give it a variant.")
         object.__setattr__(self, "variants", dict(self.variants))
         object.__setattr__(self, "seeds", _seeds(self.seeds))
-        if isinstance(self.probes, list):
-            object.__setattr__(self, "probes", tuple(self.probes))
+        object.__setattr__(self, "probes", _asked(self.probes))
 
 
 def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -108,3 +140,26 @@ def _seeds(seeds: Sequence[int]) -> tuple[int, ...]:
             f"found {seeds!r}."
         )
     return chosen
+
+
+def _rates(rates: Sequence[float], training: Training | None) -> tuple[float, ...]:
+    chosen = tuple(map(float, rates))
+    if chosen and training is None:
+        raise StudyError(
+            f"Learning rates need a training: expected Variant(..., training=sn.Training(...), "
+            f"rates=...), found rates {chosen} and no training."
+        )
+    if len(set(chosen)) != len(chosen) or not all(0 < r < math.inf for r in chosen):
+        raise StudyError(
+            f"A grid of learning rates holds distinct positive numbers: found {rates!r}."
+        )
+    return chosen
+
+
+def _asked(probes: Any) -> Any:
+    """The same probes as values that another process can load: lists as tuples, verbs unwrapped."""
+    if isinstance(probes, list | tuple):
+        return tuple(map(_asked, probes))
+    if isinstance(probes, partial):
+        return partial(_asked(probes.func), *probes.args, **probes.keywords)
+    return inspect.unwrap(probes) if inspect.isfunction(probes) else probes

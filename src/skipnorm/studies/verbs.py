@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, ParamSpec
 
+from skipnorm.errors import ProbeError
 from skipnorm.probes.activation import activation as _activation
 from skipnorm.probes.curvature import curvature as _curvature
 from skipnorm.probes.findings import Findings
@@ -45,11 +48,41 @@ P = ParamSpec("P")
 
 
 def _verb(probe: Callable[P, Findings]) -> Callable[P, xr.Dataset]:
+    defaults = {
+        name: (parameter.default, str(parameter.annotation))
+        for name, parameter in inspect.signature(probe).parameters.items()
+    }
+
     @functools.wraps(probe)
     def verb(*args: P.args, **kwargs: P.kwargs) -> xr.Dataset:
+        for name, value in kwargs.items():
+            _check(name, value, *defaults.get(name, (None, "")))
         return labelled(probe(*args, **kwargs))
 
     return verb
+
+
+def _check(name: str, value: object, usual: object, annotation: str) -> None:
+    """Refuse a setting of another kind than its usual value: a probe would end midway, or round in silence."""
+    if value is usual or (annotation.endswith("Any") and not isinstance(value, str | Real)):
+        return
+    if isinstance(usual, tuple):
+        expected, fits = "several", hasattr(value, "__iter__") and not isinstance(value, str)
+        if fits and usual and isinstance(usual[0], Real):
+            expected = "several numbers"
+            fits = all(isinstance(each, Real) for each in value)  # type: ignore[attr-defined]
+    elif isinstance(usual, str):
+        expected, fits = "a name", isinstance(value, str)
+    elif isinstance(usual, int) and isinstance(value, str | Real):
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        expected, fits = "a whole number", whole
+    elif isinstance(usual, float):
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        expected, fits = "a number", real and value == value  # NaN is not equal to itself
+    else:
+        return
+    if not fits:
+        raise ProbeError(f"{name}: expected {expected}, found {value!r}. Usual is {usual!r}.")
 
 
 activation = _verb(_activation)

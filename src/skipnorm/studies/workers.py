@@ -17,7 +17,7 @@ from skipnorm.errors import StudyError
 from skipnorm.studies.outcome import Outcome, failure
 from skipnorm.studies.plan import Trial
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "pickled"]
 
 _READY = b"ready"
 
@@ -37,7 +37,7 @@ class _Worker:
 
     def give(self, work: Callable[[Trial], Outcome], trial: Trial) -> None:
         self.trial = trial
-        self.line.send_bytes(_pickled((work, trial)))
+        self.line.send_bytes(pickled((work, trial)))
 
     def end(self) -> None:
         self.line.close()
@@ -136,12 +136,17 @@ def _cause(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _pickled(order: Any) -> bytes:
+def pickled(order: Any) -> bytes:
+    """An order as it is sent to a worker.
+
+    Raises:
+        StudyError: part of it cannot be loaded by another process.
+    """
     try:
         return pickle.dumps(order)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise StudyError(
-            f"A trial cannot be sent to a worker process: {error}. Expected recipes, tasks and "
+            f"A trial cannot be sent to a worker: {error}. Expected recipes, tasks and "
             "functions defined at the top of a module. Or use executor='in_process'."
         ) from error
 
@@ -157,7 +162,10 @@ def _serve(line: Connection) -> None:
             order = line.recv_bytes()
         except (EOFError, OSError):
             return
-        line.send_bytes(_answer(order))
+        try:
+            line.send_bytes(_answer(order))
+        except OSError:  # the study has been killed; what it asked for is on disk
+            return
 
 
 def _answer(order: bytes) -> bytes:

@@ -1,0 +1,150 @@
+"""The study that a command is about: an inquiry's, one in a file, or one in a module."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from skipnorm.errors import StudyError, nearest
+from skipnorm.inquiries import CATALOGUE, Inquiry
+from skipnorm.studies.reference import load
+from skipnorm.studies.study import Study
+
+__all__ = ["Asked", "asked", "inquiry_at"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study, and where its inquiry is found again if it belongs to one; else empty."""
+
+    study: Study
+    source: str = ""
+
+
+def asked(target: str, *, scale: str) -> Asked:
+    """The study meant by an inquiry's name, ``file.py``, ``file.py:name`` or ``pkg.module:name``.
+
+    A name may stand for a `Study`, an `Inquiry`, or a function that returns one, of no argument or
+    of the scale. A file that holds exactly one of them needs no name.
+
+    Raises:
+        StudyError: nothing of that name, or something else.
+    """
+    from skipnorm.inquiries import load as inquiry
+
+    if _is_name(target):
+        return _of_inquiry(inquiry(target), scale, target, catalogued=True)
+    found = _made(_found(target), scale)
+    if isinstance(found, Inquiry):
+        return _of_inquiry(found, scale, _lasting(target))
+    if not isinstance(found, Study):
+        raise StudyError(
+            f"{target!r} should be a Study, an Inquiry, or a function that returns one; "
+            f"found {type(found).__name__}."
+        )
+    return Asked(found)
+
+
+def inquiry_at(source: str) -> Inquiry:
+    """The inquiry that a study's folder says it belongs to.
+
+    Raises:
+        StudyError: it is no longer there.
+    """
+    from skipnorm.inquiries import load as inquiry
+
+    if _is_name(source):
+        return inquiry(source)
+    found = _made(_found(source), "quick")
+    if not isinstance(found, Inquiry):
+        raise StudyError(
+            f"{source!r} should still be the Inquiry that the study belongs to; found "
+            f"{type(found).__name__}."
+        )
+    return found
+
+
+def _of_inquiry(inquiry: Inquiry, scale: str, source: str, *, catalogued: bool = False) -> Asked:
+    study = inquiry.study(scale)  # type: ignore[arg-type]
+    if catalogued and study.name != inquiry.name:
+        raise StudyError(
+            f"A page finds an inquiry by its study: expected a study named {inquiry.name!r} from "
+            f"the inquiry {inquiry.name!r}, found {study.name!r}. Give them one name."
+        )
+    return Asked(study, source)
+
+
+def _is_name(target: str) -> bool:
+    return ":" not in target and not target.endswith(".py")
+
+
+def _split(target: str) -> tuple[Path, str] | None:
+    """The file and the name in ``file.py`` or ``file.py:name``; None for any other form."""
+    if target.endswith(".py"):
+        return Path(target), ""
+    before, colon, name = target.rpartition(".py:")
+    return (Path(f"{before}.py"), name) if colon else None
+
+
+def _lasting(target: str) -> str:
+    """The target as it is found from any folder."""
+    parts = _split(target)
+    if parts is None:
+        return target
+    path, name = parts
+    return f"{path.absolute()}:{name}" if name else str(path.absolute())
+
+
+def _found(target: str) -> Any:
+    parts = _split(target)
+    if parts is None:
+        return load(target)
+    path, name = parts
+    module = _imported(path)
+    if name:
+        return load(f"{module.__name__}:{name}")
+    held = {key: value for key, value in vars(module).items() if _is_answer(value)}
+    if len(held) != 1:
+        raise StudyError(
+            f"{str(path)!r} should hold one Study or Inquiry, or say which: expected "
+            f"{path}:NAME, found {', '.join(held) or 'none'}."
+        )
+    return next(iter(held.values()))
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, Study | Inquiry)
+
+
+def _imported(path: Path) -> Any:
+    """A file as a module of its own name, so that worker processes import it like any other."""
+    if not path.is_file():
+        beside = sorted(each.name for each in path.parent.glob("*.py"))
+        names = [*beside, *(entry.name for entry in CATALOGUE)]
+        raise StudyError(f"There is no file {str(path)!r}: {nearest(path.name, names)}")
+    folder = str(path.parent.absolute())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = import_module(path.stem)
+    found = getattr(module, "__file__", None)
+    if found is None or Path(found).resolve() != path.resolve():
+        raise StudyError(
+            f"{str(path)!r} has the name of another module: expected to import {path.stem!r} from "
+            f"it, found {found}. Rename the file."
+        )
+    return module
+
+
+def _made(found: Any, scale: str) -> Any:
+    if _is_answer(found) or not callable(found):
+        return found
+    needed = [
+        parameter
+        for parameter in inspect.signature(found).parameters.values()
+        if parameter.default is parameter.empty
+    ]
+    return found(scale) if needed else found()
