@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from tests.coverage import checks
 from torch import Tensor, nn
 
 from skipnorm.probes.activation import activation
@@ -240,6 +241,7 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+@checks("activation", by="the forward pass up to the layer, by hand")
 @pytest.mark.parametrize("family", CASES)
 def test_the_first_activation_agrees_with_a_forward_pass_by_hand(family: str):
     case = CASES[family]()

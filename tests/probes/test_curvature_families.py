@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
+from tests.coverage import checks
 from torch import nn
 
 from skipnorm.probes.curvature import curvature, leading_directions
@@ -176,6 +177,7 @@ def along_by_double_backward(network, batch, direction) -> float:
     )
 
 
+@checks("curvature", by="finite differences of gradients, on kinks a double backward")
 @pytest.mark.parametrize("family", CASES)
 def test_the_top_curvatures_are_those_of_finite_differences(family: str):
     network, batch = built(family, "sdpa")

@@ -59,36 +59,6 @@ def test_nothing_is_left_behind_and_the_answer_stays(training, kind):
     assert first.settings == second.settings
 
 
-@pytest.mark.parametrize("call", [1, 2, 4])
-def test_nothing_is_left_behind_when_it_raises_midway(call):
-    network, batch = network_and_batch()
-    before = state_of(network)
-    calls = 0
-
-    def loss(outputs, targets):
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise ZeroDivisionError
-        return F.cross_entropy(outputs, targets)
-
-    with pytest.raises(ZeroDivisionError):
-        curvature(network, batch, loss=loss)
-    assert_same_state(state_of(network), before)
-
-
-def test_nothing_is_left_behind_when_progress_raises():
-    network, batch = network_and_batch()
-    before = state_of(network)
-
-    def stop(done, total):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        curvature(network, batch, progress=stop)
-    assert_same_state(state_of(network), before)
-
-
 @pytest.mark.parametrize("per", ["network", "layer"])
 def test_progress_grows_to_its_end(per):
     network, batch = network_and_batch()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.coverage import checks
 from tests.probes.test_shattering_families import CASES as NETWORKS
 from tests.probes.test_shattering_families import SAMPLES, case
 
@@ -42,6 +43,7 @@ def by_hand(family, network, inputs, sample):
     return rows(network(inputs_embeds=point), point)
 
 
+@checks("jacobian", by="rows by plain autograd, numpy's singular values")
 @pytest.mark.parametrize("method", ["exact", "lanczos"])
 @pytest.mark.parametrize("family", CASES)
 def test_spectrum_as_by_plain_autograd(family, method):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
+from tests.coverage import checks
 from torch import Tensor, nn
 
 from skipnorm.probes.landscape import landscape
@@ -88,13 +89,13 @@ def t5() -> Case:
 
 
 CASES: Mapping[str, Callable[[], Case]] = {
-    "resnet": resnet,
-    "convnext": convnext,
-    "vit": vit,
-    "bert": bert,
-    "gpt2": gpt2,
-    "llama": llama,
-    "t5": t5,
+    "ResNet": resnet,
+    "ConvNeXt": convnext,
+    "ViT": vit,
+    "BERT": bert,
+    "GPT-2": gpt2,
+    "Llama": llama,
+    "T5": t5,
 }
 every_family = pytest.mark.parametrize("family", CASES)
 
@@ -120,6 +121,7 @@ def filter_by_filter(network: nn.Module, seed: int) -> dict[str, Tensor]:
     return directions
 
 
+@checks("landscape", by="a loop over weights set filter by filter")
 @every_family
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 def test_a_filter_normalised_line_is_that_of_a_loop_by_hand(family: str, training: bool) -> None:
@@ -154,6 +156,7 @@ def test_the_ends_between_two_states_are_the_models_own_losses(family: str) -> N
     assert found.values["loss"][[0, 2]].tolist() == ends
 
 
+@checks("smoothness", by="steps of torch.optim.SGD")
 @every_family
 def test_smoothness_is_what_steps_of_sgd_find(family: str) -> None:
     torch.manual_seed(0)

@@ -499,27 +499,6 @@ def test_the_same_answer_twice_and_no_trace() -> None:
     assert all(name in dataset for name in ("deletion_loss_price", "path_mass"))
 
 
-@pytest.mark.parametrize("after", [1, 5, 12, 30])
-def test_no_trace_where_it_raises_midway(after: int) -> None:
-    network, batch = patient()
-    before, calls = state(network), 0
-
-    def faulty(outputs: Tensor, targets: Tensor) -> Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == after:
-            raise KeyError("midway")
-        return nn.functional.cross_entropy(outputs, targets)
-
-    def stop(done: int, total: int) -> None:
-        if done == after:
-            raise KeyError("midway")
-
-    with pytest.raises(KeyError, match="midway"):
-        paths(network, batch, loss=faulty, draws=2, progress=stop)
-    assert_untouched(before, state(network))
-
-
 def test_dropout_is_the_same_with_and_without_a_side() -> None:
     blocks, _ = linear(2)
     idle = Block(torch.zeros(3, 3, dtype=torch.float64))

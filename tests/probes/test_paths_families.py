@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers as hf
+from tests.coverage import checks
 from torch import Tensor, nn
 
 from skipnorm.probes.paths import paths
@@ -171,13 +172,13 @@ def t5() -> Case:
 
 
 CASES: Mapping[str, Callable[[], Case]] = {
-    "resnet": resnet,
-    "convnext": convnext,
-    "vit": vit,
-    "bert": bert,
-    "gpt2": gpt2,
-    "llama": llama,
-    "t5": t5,
+    "ResNet": resnet,
+    "ConvNeXt": convnext,
+    "ViT": vit,
+    "BERT": bert,
+    "GPT-2": gpt2,
+    "Llama": llama,
+    "T5": t5,
 }
 every_family = pytest.mark.parametrize("family", CASES)
 
@@ -259,6 +260,7 @@ def gradient(case: Case, edits: Sequence[tuple[int, str]]) -> float:
     return float(sum(part.square().sum() for part in parts if part is not None)) ** 0.5
 
 
+@checks("paths", by="the network edited by forward hooks")
 @every_family
 def test_prices_are_those_of_the_network_edited_by_hand(family: str) -> None:
     case = CASES[family]()
@@ -330,7 +332,7 @@ def test_branch_ratios_are_those_that_hooks_see(family: str) -> None:
 
 @pytest.mark.parametrize(
     ("family", "container"),
-    [("gpt2", "transformer.h"), ("vit", "vit.layers"), ("llama", "model.layers")],
+    [("GPT-2", "transformer.h"), ("ViT", "vit.layers"), ("Llama", "model.layers")],
 )
 def test_swapping_two_blocks_is_running_them_in_the_other_order(
     family: str, container: str

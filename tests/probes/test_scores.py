@@ -11,7 +11,6 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from skipnorm.errors import ProbeError
-from skipnorm.networks.recipe import Perceptron
 from skipnorm.probes.scores import scores
 from skipnorm.probes.scores_marks import estimated
 from skipnorm.studies.measure import labelled
@@ -175,25 +174,6 @@ def test_nan_is_reported() -> None:
     found = score((logits, labels))
     for name in ("loss", "accuracy", "accuracy_top5", "brier_score", "calibration_error"):
         assert np.isnan(found[name]), name
-
-
-def test_the_same_twice_and_no_trace() -> None:
-    recipe = Perceptron(norm="batch", inputs=4, depth=2)
-    network, draw = recipe.build(0), torch.Generator().manual_seed(0)
-    batch = torch.randn(8, 4, generator=draw), torch.randint(0, 10, (8,), generator=draw)
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    random = torch.get_rng_state()
-    for statistics in ("as_is", "running", "recalibrated"):
-        first, second = (scores(network, batch, statistics=statistics) for _ in range(2))
-        for name, value in first.values.items():
-            assert value == pytest.approx(second.values[name], rel=0, abs=0, nan_ok=True)
-        for name, tensor in network.state_dict().items():
-            assert torch.equal(tensor, before[name])
-        assert torch.equal(random, torch.get_rng_state())
-        assert network.training
-    running = scores(network, batch, statistics="running").values
-    network.eval()
-    assert running["loss"] == float(F.cross_entropy(network(batch[0]), batch[1]).detach())
 
 
 def test_no_trace_where_it_raises() -> None:

@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from tests.coverage import checks
 from tests.probes.test_paths_families import CASES
 from torch import nn
 
@@ -16,6 +17,7 @@ from skipnorm.probes.scores import scores
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@checks("scores", by="a loop over positions")
 @pytest.mark.parametrize("family", CASES)
 def test_scores_are_those_of_a_loop_over_positions(family: str) -> None:
     case = CASES[family]()
@@ -51,7 +53,7 @@ def test_scores_are_those_of_a_loop_over_positions(family: str) -> None:
 
 
 def test_an_alignment_that_cannot_be_told_is_asked_for() -> None:
-    case = CASES["gpt2"]()
+    case = CASES["GPT-2"]()
     nn.init.zeros_(
         case.network.transformer.wte.weight
     )  # all tokens equally likely: both readings fit

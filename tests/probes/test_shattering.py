@@ -346,3 +346,40 @@ def test_one_sample_and_unknown_layers_are_refused():
     with pytest.raises(ProbeError, match=r"1\.weight"):
         gradient_correlation(network, batch, method="layerwise")
     assert "1.weight by vmap(grad)" in gradient_correlation(network, batch).settings["one by one"]
+
+
+class Mixing(nn.Module):
+    """Mixes samples where they are longer than four."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        centred = x - x.mean(0) if x.shape[1] > 4 else x
+        return self.gain * centred.sum(1, keepdim=True)
+
+
+def test_a_later_batch_of_other_shapes_is_tried_too():
+    calm, mixing = torch.randn(SAMPLES, 4), torch.randn(SAMPLES, 5)
+    targets = torch.randn(SAMPLES, 1)
+    gradient_correlation(Mixing(), [(calm, targets)] * 2, loss="mse")
+    with pytest.raises(ProbeError, match="each sample by itself"):
+        gradient_correlation(Mixing(), [(calm, targets), (mixing, targets)], loss="mse")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_norms_after_an_offset_as_by_a_plain_loop(dtype):
+    """The gain's gradient is formed from the statistics that the norm used, however far the signal is from zero."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.GroupNorm(2, 4), nn.BatchNorm2d(4), nn.Flatten(),
+        nn.LayerNorm(144), nn.Linear(144, 3),
+    ).to(dtype).eval()  # fmt: skip
+    nn.init.constant_(network[0].bias, 30.0)
+    network[2].running_mean.normal_()
+    network[2].running_var.uniform_(0.5, 2.0)
+    inputs, targets = torch.randn(SAMPLES, 2, 8, 8, dtype=dtype), torch.arange(SAMPLES) % 3
+    found = gradient_correlation(network, (inputs, targets), method="layerwise")
+    rows = by_loop(network.double(), inputs.double(), targets, F.cross_entropy)
+    matches(found, rows, scale=1 / SAMPLES)

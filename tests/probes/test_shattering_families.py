@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import transformers as hf
+from tests.coverage import checks
 
 from skipnorm.probes.shattering import gradient_correlation
 
@@ -165,6 +166,7 @@ def by_loop(network, batch, names):
     return torch.stack(rows)
 
 
+@checks("gradient_correlation", by="a backward pass for each sample alone")
 @pytest.mark.parametrize("family", CASES)
 def test_pairs_of_gradients_as_by_a_plain_loop(family):
     network, batch = case(family)

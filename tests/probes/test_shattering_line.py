@@ -18,7 +18,6 @@ from skipnorm.formulas.autocorrelation import (
 )
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.probes.shattering import input_gradient_autocorrelation
-from skipnorm.studies.measure import labelled
 
 LAGS = [1, 5, 15]
 
@@ -157,39 +156,3 @@ def test_wide_networks_come_to_the_arc_cosine_process(kind, norm, depth):
 def test_settings_without_sense_are_refused(settings, message):
     with pytest.raises(ProbeError, match=message):
         input_gradient_autocorrelation(nn.Linear(1, 2), **settings)
-
-
-def test_nan_is_reported():
-    network = nn.Linear(1, 1)
-    nn.init.constant_(network.weight, torch.nan)
-    found = input_gradient_autocorrelation(network)
-    assert bool(found.values["input_gradient"].isnan().all())
-    assert bool(found.values["input_gradient_autocorrelation"].isnan().all())
-    assert found.notes
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_leaves_no_trace_and_says_the_same_twice(fails):
-    class Fragile(nn.Module):
-        def forward(self, x):
-            if fails and torch.is_grad_enabled():
-                raise RuntimeError("midway")
-            return x.relu_()
-
-    network = nn.Sequential(nn.Linear(1, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), Fragile())
-    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    random, answers = torch.get_rng_state(), []
-    for _ in range(2):
-        try:
-            answers.append(input_gradient_autocorrelation(network, statistics="detached"))
-        except RuntimeError as error:
-            assert fails
-            answers.append(str(error))
-    if not fails:
-        one, two = (labelled(answer) for answer in answers)
-        assert one.identical(two)
-        assert dict(one.sizes) == {"x": 256, "lag": 16}
-    assert torch.equal(random, torch.get_rng_state())
-    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in state.items())
-    assert all(p.grad is None for p in network.parameters())
-    assert network.training

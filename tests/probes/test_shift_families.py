@@ -13,6 +13,7 @@ import pytest
 import scipy.stats
 import torch
 import transformers as hf
+from tests.coverage import checks
 from torch import Tensor, nn
 
 from skipnorm.probes.shift import drift
@@ -141,6 +142,7 @@ def output_of(network: nn.Module, module: str, batch: dict[str, Tensor]) -> np.n
     return values.flatten(0, -2).T.double().numpy()
 
 
+@checks("shift_gradient", by="plain backward passes before and after the step")
 @pytest.mark.parametrize("family", CASES)
 def test_the_gradient_form_agrees_with_plain_backward_passes(family: str):
     case, step = CASES[family](), 1e-2
@@ -167,6 +169,7 @@ def test_the_gradient_form_agrees_with_plain_backward_passes(family: str):
     assert found.gradient_shift_cosine.item() == pytest.approx(cosine, abs=1e-4)
 
 
+@checks("drift", "identical", by="forward hooks and scipy's Wasserstein distance")
 @pytest.mark.parametrize("family", CASES)
 def test_drift_and_identity_agree_with_hooks_and_scipy(family: str):
     case = CASES[family]()

@@ -198,49 +198,6 @@ def test_deep_linear_nets_with_batch_norm_shift_more_and_learn_faster():
 # Laws ---------------------------------------------------------------------------------------------
 
 
-def test_the_same_answer_twice_and_no_trace():
-    network = ConvNet(dims=2, depth=2, width=4, norm="batch").build(0)
-    network.append_dropout = nn.Dropout(0.5)
-    batch = (torch.randn(6, 1, 5, 5), torch.arange(6))
-    torch.nn.functional.cross_entropy(network(batch[0]), batch[1]).backward()
-    kept, state = copy.deepcopy(network.state_dict()), torch.get_rng_state()
-    grads = [p.grad.clone() for p in network.parameters()]
-    first, second = (seen(network, batch, step=0.1) for _ in range(2))
-    assert first.identical(second)
-    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
-    assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), grads, strict=True))
-    assert torch.equal(torch.get_rng_state(), state)
-    with pytest.raises(ProbeError):
-        shift_gradient(network, batch, step=0.1, loss="mean")
-    with pytest.raises(RuntimeError):
-        shift_gradient(network, (torch.randn(6, 9, 5, 5), torch.arange(6)), step=0.1)
-    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
-    assert network.training
-
-
-def test_in_place_and_out_of_place_and_modes():
-    def build(inplace: bool) -> nn.Module:
-        torch.manual_seed(2)
-        layers = [nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(inplace), nn.Linear(6, 2)]
-        return nn.Sequential(*layers).double()
-
-    batch = (draw(9, 4), draw(9, 2))
-    first, second = (seen(build(flag), batch, loss="mse", step=0.1) for flag in (True, False))
-    assert first.gradient_shift.values.tolist() == second.gradient_shift.values.tolist()
-    evaluated = seen(build(True).eval(), batch, loss="mse", step=0.1)
-    running = seen(build(True), batch, loss="mse", step=0.1, statistics="running")
-    assert evaluated.gradient_shift.values.tolist() == running.gradient_shift.values.tolist()
-    assert evaluated.gradient_shift.values.tolist() != first.gradient_shift.values.tolist()
-
-
-def test_nan_is_reported():
-    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)).double()
-    x = draw(3, 2)
-    x[0, 0] = math.nan
-    found = seen(network, (x, draw(3, 2)), loss="mse", step=0.1)
-    assert found.gradient_length.isnull().all()
-
-
 def test_what_makes_no_sense_is_refused():
     network, batch = nn.Linear(2, 2).double(), (draw(3, 2), draw(3, 2))
     for settings in ({}, {"step": 0.1, "after": network}):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from skipnorm.anatomy.frames import Frame
 from skipnorm.anatomy.lineage import Lineage
-from skipnorm.anatomy.operations import Operation, Role
+from skipnorm.anatomy.operations import Operation, Role, operation
 from skipnorm.anatomy.sites import Address, Anatomy, Site, Skip
 from skipnorm.anatomy.taps import Tap, tapped
 from skipnorm.anatomy.tensors import operands_of
@@ -108,6 +108,22 @@ class Alteration(Tap):
         super().__init__(network)
         self._edits = edits
         self._operations = {address.operation for address in edits}
+        self._sought: dict[Any, Operation | None] = {}
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Of all calls, those of an operation that some site has: this runs at every call, so it looks up little."""
+        try:
+            op = self._sought[function]
+        except KeyError:
+            found = operation(function)
+            edited = found.role is not Role.QUERY and found.name in self._operations
+            op = self._sought[function] = found if edited else None
+        frames = self._stack.frames
+        if op is None or not frames or frames[-1].quiet:
+            return function(*args, **(kwargs or {}))
+        return self.on_call(op, function, args, kwargs or {})
 
     def on_call(
         self,

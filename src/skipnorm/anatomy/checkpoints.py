@@ -42,13 +42,16 @@ _reentrant = _module.CheckpointFunction
 _modern = _module._checkpoint_without_reentrant_generator
 
 
-@contextmanager
-def at_work(tap: Checkpointed) -> Iterator[None]:
+class at_work:  # noqa: N801 - like all context managers here; a class, since generators cost more at every block
     """The tap watches what this thread does."""
-    _AT_WORK.taps.append(tap)
-    try:
-        yield
-    finally:
+
+    def __init__(self, tap: Checkpointed) -> None:
+        self._tap = tap
+
+    def __enter__(self) -> None:
+        _AT_WORK.taps.append(self._tap)
+
+    def __exit__(self, *error: object) -> None:
         _AT_WORK.taps.pop()
 
 
@@ -72,59 +75,71 @@ def run_straight() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def torch_prepared() -> Iterator[None]:
-    """Let torch's checkpointing ask the tap at work, and make no fused call that would hide norms and skips."""
-    global _users, _fast_path
-    with _asking():
+class torch_prepared:  # noqa: N801
+    """Let torch's checkpointing ask the taps at work, and make no fused call that would hide norms and skips."""
+
+    def __enter__(self) -> None:
+        global _users, _fast_path
         with _lock:
+            _ask()
             if not _users:
                 _fast_path = torch.backends.mha.get_fastpath_enabled()
                 torch.backends.mha.set_fastpath_enabled(False)
             _users += 1
-        try:
-            yield
-        finally:
-            with _lock:
-                _users -= 1
-                if not _users:
-                    torch.backends.mha.set_fastpath_enabled(_fast_path)
+
+    def __exit__(self, *error: object) -> None:
+        global _users
+        with _lock:
+            _users -= 1
+            if not _users:
+                torch.backends.mha.set_fastpath_enabled(_fast_path)
+            _ask_no_more()
 
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Torch's two checkpointing functions ask the tap at work in their thread."""
-    global _askers
     with _lock:
-        _askers += 1
-        _module.CheckpointFunction = _Reentrant  # type: ignore[misc, assignment]
-        _module._checkpoint_without_reentrant_generator = _generator  # type: ignore[assignment]
+        _ask()
     try:
         yield
     finally:
         with _lock:
-            _askers -= 1
-            if not _askers:
-                _module.CheckpointFunction = _reentrant  # type: ignore[misc]
-                _module._checkpoint_without_reentrant_generator = _modern
+            _ask_no_more()
+
+
+def _ask() -> None:
+    """Let torch's two checkpointing functions ask the taps at work in their thread."""
+    global _askers
+    _askers += 1
+    _module.CheckpointFunction = _Reentrant  # type: ignore[misc, assignment]
+    _module._checkpoint_without_reentrant_generator = _generator  # type: ignore[assignment]
+
+
+def _ask_no_more() -> None:
+    global _askers
+    _askers -= 1
+    if not _askers:
+        _module.CheckpointFunction = _reentrant  # type: ignore[misc]
+        _module._checkpoint_without_reentrant_generator = _modern
+
+
+def _remembered(function: Callable[..., Any], *, runs_first: bool) -> Callable[..., Any]:
+    """The function as every tap at work wants it to run again: the outermost one first, as in the forward pass."""
+    for tap in reversed(_AT_WORK.taps):
+        function = tap.remembered(function, runs_first=runs_first)
+    return function
 
 
 class _Reentrant:
     @staticmethod
     def apply(run: Callable[..., Any], preserve: bool, *args: Any) -> Any:
-        tap = _AT_WORK.taps[-1] if _AT_WORK.taps else None
-        if tap is None:
-            return _reentrant.apply(run, preserve, *args)  # type: ignore[no-untyped-call]
-        if tap.straight:
+        if any(tap.straight for tap in _AT_WORK.taps):
             return run(*args)
-        again = tap.remembered(run, runs_first=True)
+        again = _remembered(run, runs_first=True)
         return _reentrant.apply(again, preserve, *args)  # type: ignore[no-untyped-call]
 
 
 def _generator(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    tap = _AT_WORK.taps[-1] if _AT_WORK.taps else None
-    if tap is None:
-        return _modern(function, *args, **kwargs)
-    if tap.straight:
+    if any(tap.straight for tap in _AT_WORK.taps):
         return iter((None,))
-    return _modern(tap.remembered(function, runs_first=False), *args, **kwargs)
+    return _modern(_remembered(function, runs_first=False), *args, **kwargs)

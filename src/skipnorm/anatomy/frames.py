@@ -1,6 +1,6 @@
 """Whose call is it? The calls of modules and of their methods that are running, and what has been counted in each."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +11,8 @@ from skipnorm.anatomy.sites import Address
 __all__ = ["SEPARATOR", "Call", "Frame", "copied"]
 
 SEPARATOR = "#"
+
+Counts = defaultdict[str, int]
 
 
 class Call:
@@ -27,9 +29,9 @@ class Call:
 
     def __init__(self, module: nn.Module, path: str, label: str) -> None:
         self.module, self.path, self.label = module, path, label
-        self.children: Counter[str] = Counter()
-        self.methods: Counter[str] = Counter()
-        self.named: Counter[str] = Counter()
+        self.children: Counts = defaultdict(int)
+        self.methods: Counts = defaultdict(int)
+        self.named: Counts = defaultdict(int)
 
     def copy(self) -> "Call":
         """The same call with counters of its own."""
@@ -40,13 +42,18 @@ class Call:
 
 
 class Frame:
-    """One activation of one method within a call, in which operations are counted for their addresses."""
+    """One activation of one method within a call, in which operations are counted for their addresses.
 
-    __slots__ = ("call", "counts", "inputs", "method")
+    `quiet`: nothing of what a tap looks for can happen in it.
+    """
 
-    def __init__(self, call: Call, method: str, inputs: tuple[Any, ...] = ()) -> None:
-        self.call, self.method, self.inputs = call, method, inputs
-        self.counts: Counter[str] = Counter()
+    __slots__ = ("call", "counts", "inputs", "method", "quiet")
+
+    def __init__(
+        self, call: Call, method: str, inputs: tuple[Any, ...] = (), *, quiet: bool = False
+    ) -> None:
+        self.call, self.method, self.inputs, self.quiet = call, method, inputs, quiet
+        self.counts: Counts = defaultdict(int)
 
     def address(self, name: str) -> Address:
         """The address of the next operation of that name."""
@@ -59,7 +66,7 @@ def copied(frames: Sequence[Frame]) -> list[Frame]:
     calls = {frame.call: frame.call.copy() for frame in frames}
     twins = []
     for frame in frames:
-        twin = Frame(calls[frame.call], frame.method)
+        twin = Frame(calls[frame.call], frame.method, quiet=frame.quiet)
         twin.counts = frame.counts.copy()
         twins.append(twin)
     return twins

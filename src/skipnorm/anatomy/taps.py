@@ -113,10 +113,10 @@ class Tap(TorchFunctionMode):
         times = call.methods[method]
         frame = Frame(call, method if times == 1 else f"{method}{SEPARATOR}{times}", args)
         if inner:
-            return self._run(frame, lambda: function(module, *args, **kwargs))
+            return self._run(frame, function, (module, *args), kwargs)
         with self._apart():
             self.on_enter(frame, args, kwargs)
-        result = self._run(frame, lambda: function(module, *args, **kwargs))
+        result = self._run(frame, function, (module, *args), kwargs)
         with self._apart():
             return self.on_exit(frame, result)
 
@@ -141,26 +141,36 @@ class Tap(TorchFunctionMode):
             *callers, top = copied(frames)
             outside, self._stack.frames = self._stack.frames, callers
             try:
-                return self._run(top, lambda: function(*args, **kwargs))
+                return self._run(top, function, args, kwargs)
             finally:
                 self._stack.frames = outside
 
         return again if frames else function
 
-    def _run(self, frame: Frame, job: Callable[[], Any]) -> Any:
-        frames = self._stack.frames
-        frames.append(frame)
+    def _run(
+        self,
+        frame: Frame,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """The function in a frame; the outermost one brings the mode, unless there is nothing for it to see."""
+        stack = self._stack
+        stack.frames.append(frame)
         try:
-            if self._stack.entered:
-                return job()
-            self._stack.entered = True
+            if stack.entered:
+                return function(*args, **kwargs)
+            if frame.quiet:
+                with at_work(self):
+                    return function(*args, **kwargs)
+            stack.entered = True
             try:
                 with self, at_work(self):
-                    return job()
+                    return function(*args, **kwargs)
             finally:
-                self._stack.entered = False
+                stack.entered = False
         finally:
-            frames.pop()
+            stack.frames.pop()
 
     def _is_inner(self, module: nn.Module, method: str) -> bool:
         """Whether a method runs within a call of its module; the network's own `forward` is a call of its own."""

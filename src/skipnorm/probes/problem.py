@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from skipnorm.anatomy.checkpoints import run_straight
 from skipnorm.anatomy.preserve import untouched
 from skipnorm.anatomy.tensors import mapped, tensors_in
 from skipnorm.errors import ProbeError, nearest
@@ -26,7 +27,10 @@ Parameters = Mapping[str, Tensor]
 
 
 class Problem:
-    """The loss of a network on fixed batches, as a function of its parameters; each call draws the same dropout.
+    """The loss of a network on fixed batches, as a function of its parameters.
+
+    Each call draws the same dropout and starts from the same buffers (an own running average, the vectors of a spectral
+    norm); the running statistics of BatchNorm, which it does not read while it writes them, are those of the network.
 
     Attributes:
         network: the module, in the state in which it is looked at.
@@ -41,25 +45,21 @@ class Problem:
         batches: Sequence[Any],
         loss: Loss,
         statistics: Statistics,
-        where: str,
+        where: str | None,
     ) -> None:
         self.network, self.batches, self.statistics = network, tuple(batches), statistics
         self._loss, self._seed = loss, 0
-        named = dict(network.named_parameters())
-        chosen = {name: value for name, value in named.items() if fnmatchcase(name, where)}
-        self.parameters = {
-            name: value for name, value in chosen.items() if value.is_floating_point()
-        }
-        if not self.parameters:
-            raise ProbeError(f"no parameter is called like {where!r}: {nearest(where, named)}")
+        self._buffers = _read_again(network)
+        self.parameters = _varied(network, where)
         self.weights = [_samples(batch) for batch in self.batches]
 
     def outputs(self, parameters: Parameters | None = None, *, batch: int = 0) -> Any:
         """What the network returns on one batch, with these parameters in place of its own."""
         args, named, _ = inputs_of(self.batches[batch])
         args, named = copied((args, named))  # the network may write into what it is given
+        own = {name: buffer.clone() for name, buffer in self._buffers.items()}
         self._same_draws()
-        return functional_call(self.network, dict(parameters or {}), args, named)
+        return functional_call(self.network, own | dict(parameters or {}), args, named)
 
     def _same_draws(self) -> None:
         torch.default_generator.manual_seed(self._seed)  # torch.manual_seed wakes every backend
@@ -70,6 +70,16 @@ class Problem:
         """The loss on one batch, a scalar that can be differentiated."""
         if self.statistics == "recalibrated":
             self.recalibrate(parameters)
+        return self._loss_on(batch, parameters)
+
+    def each_loss(self, parameters: Parameters | None = None) -> Iterator[Tensor]:
+        """The loss on one batch after another, as `loss_on` has it; statistics are estimated once for all of them."""
+        if self.statistics == "recalibrated":
+            self.recalibrate(parameters)
+        for batch in range(len(self.batches)):
+            yield self._loss_on(batch, parameters)
+
+    def _loss_on(self, batch: int, parameters: Parameters | None) -> Tensor:
         _, _, targets = inputs_of(self.batches[batch])
         outputs = self.outputs(parameters, batch=batch)
         return loss_of(outputs, targets, self._loss, differentiable=torch.is_grad_enabled())
@@ -77,9 +87,7 @@ class Problem:
     def losses(self, parameters: Parameters | None = None) -> Tensor:
         """The loss on each batch, without gradients."""
         with torch.no_grad():
-            return torch.stack(
-                [self.loss_on(batch, parameters) for batch in range(len(self.batches))]
-            )
+            return torch.stack(list(self.each_loss(parameters)))
 
     def mean(self, values: Sequence[Tensor] | Tensor) -> Tensor:
         """The average over batches, weighted by their number of samples."""
@@ -97,8 +105,7 @@ class Problem:
         }
         total = {name: torch.zeros_like(value) for name, value in point.items()}
         share = 1.0 / sum(self.weights)
-        for batch, weight in enumerate(self.weights):
-            loss = self.loss_on(batch, point)
+        for weight, loss in zip(self.weights, self.each_loss(point), strict=True):
             parts = torch.autograd.grad(loss, list(point.values()), allow_unused=True)
             for name, part in zip(point, parts, strict=True):
                 if part is not None:
@@ -129,19 +136,23 @@ def posed(
     *,
     loss: Loss = None,
     statistics: Statistics = "as_is",
-    where: str = "*",
+    where: str | None = "*",
 ) -> Iterator[Problem]:
     """The problem that a network and its batches pose, and the network as it was afterwards.
+
+    Attention is computed step by step and gradient checkpoints run straight through, which changes no number but lets
+    everything be differentiated, twice and with other parameters.
 
     Args:
         network: any module, frozen or not.
         batch: as `measure` takes it, or a list of such.
         loss: as `measure` takes it.
         statistics: what BatchNorm normalises by, see `STATISTICS`.
-        where: glob over names of parameters: those that are varied.
+        where: glob over names of parameters: those that are varied; None where none is, so that a network without
+            parameters can be looked at too.
 
     Raises:
-        ProbeError: an unknown kind of statistics, or no such parameter.
+        ProbeError: an unknown kind of statistics, no such parameter, or a list that could be two batches or one.
 
     >>> line = nn.Linear(1, 1, bias=False)
     >>> data = (torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [0.0]]))
@@ -156,6 +167,7 @@ def posed(
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(untouched(network))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(run_straight())
         stack.enter_context(
             sdpa_kernel(SDPBackend.MATH)
         )  # fused attention has no second derivative
@@ -171,17 +183,37 @@ def posed(
 
 
 def batches_of(batch: Any) -> list[Any]:
-    """The batches meant: a list of pairs or dicts is several, anything else is one.
+    """The batches meant: a list of pairs or dicts (as a loader gives them) is several, anything else is one.
 
-    >>> len(batches_of([({}, 1), ({}, 2)])), len(batches_of(("inputs", "targets")))
-    (2, 1)
+    A list of two tensors is a pair as a loader gives it, (inputs, targets); of one, three or more it is so many batches
+    without targets.
+
+    Raises:
+        ProbeError: a list of two tensors that are alike, which could be either.
+
+    >>> x, y = torch.zeros(3, 2), torch.zeros(3)
+    >>> len(batches_of([(x, y), (x, y)])), len(batches_of([[x, y], [x, y]])), len(batches_of([x, x, x]))
+    (2, 2, 3)
+    >>> len(batches_of((x, y))), len(batches_of([x, y])), len(batches_of(x)), len(batches_of((x, x)))
+    (1, 1, 1, 1)
     """
-    several = (
-        isinstance(batch, list)
-        and batch
-        and all(isinstance(each, tuple | Mapping) for each in batch)
-    )
+    if not isinstance(batch, list) or not batch:
+        return [batch]
+    if all(isinstance(each, Tensor) for each in batch):
+        return [batch] if len(batch) == 2 and _pair(*batch) else list(batch)
+    several = all(isinstance(each, tuple | list | Mapping) for each in batch)
     return list(batch) if several else [batch]
+
+
+def _pair(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors in a list are inputs and their targets."""
+    if (first.shape[1:], first.dtype) == (second.shape[1:], second.dtype):
+        raise ProbeError(
+            f"expected to see what a list of two tensors means, found two that are alike ({first.dtype}, shapes "
+            f"{tuple(first.shape)} and {tuple(second.shape)}). Inputs and targets are a tuple: (inputs, targets); two "
+            "batches without targets are a list of pairs: [(first, None), (second, None)]."
+        )
+    return True
 
 
 def copied(inputs: Any) -> Any:
@@ -200,6 +232,31 @@ def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
         for module in network.modules()
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
     ]
+
+
+def _varied(network: nn.Module, where: str | None) -> dict[str, Tensor]:
+    """The real parameters whose names fit."""
+    if where is None:
+        return {}
+    named = {name: value for name, value in network.named_parameters() if value.is_floating_point()}
+    if not named:
+        raise ProbeError(
+            f"expected a network with parameters to vary, found none in {type(network).__name__}. What needs no "
+            "parameters is told by activation, drift, identical, jacobian, paths and scores."
+        )
+    chosen: dict[str, Tensor] = {
+        name: value for name, value in named.items() if fnmatchcase(name, where)
+    }
+    if not chosen:
+        raise ProbeError(f"no parameter is called like {where!r}: {nearest(where, named)}")
+    return chosen
+
+
+def _read_again(network: nn.Module) -> dict[str, Tensor]:
+    """The buffers that a forward might both write and read, shared ones once."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    running = {id(buffer) for norm in norms for buffer in norm.buffers()}
+    return {name: each for name, each in network.named_buffers() if id(each) not in running}
 
 
 def _samples(batch: Any) -> int:

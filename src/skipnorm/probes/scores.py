@@ -112,7 +112,7 @@ def scores(
     sets = [batch] if reference is None else [batch, reference]
     form, found, notes = None, [], []
     for number, each in enumerate(sets):
-        with posed(network, each, loss=loss, statistics=statistics) as problem:
+        with posed(network, each, loss=loss, statistics=statistics, where=None) as problem:
             form = form or form_of(problem, loss, shift)
             found.append(_scored(marked(problem, form, loss), form, bins))
         if progress is not None:

@@ -28,20 +28,24 @@ QUANTITIES = (
     Quantity(
         "gradient_change",
         ("length",),
-        "gradient",
+        "loss/parameter",
         "how far the gradient there is from the one here: ||g(w) - g(w - s g)||",
         _SOURCE + "b",
     ),
     Quantity(
         "smoothness",
         ("length",),
-        "gradient per weight",
+        "loss/parameter^2",
         "the change of the gradient per distance: ||g(w) - g(w - s g)|| / ||s g||",
         _SOURCE + "c",
     ),
     Quantity("loss_here", (), "loss", "the loss before any step", "definition"),
     Quantity(
-        "gradient_norm", (), "gradient", "the length of the gradient before any step", "definition"
+        "gradient_norm",
+        (),
+        "loss/parameter",
+        "the length of the gradient before any step",
+        "definition",
     ),
     Quantity(
         "loss_range", (), "loss", "the largest loss after a step less the smallest", _SOURCE + "a"
@@ -49,14 +53,14 @@ QUANTITIES = (
     Quantity(
         "gradient_predictiveness",
         (),
-        "gradient",
+        "loss/parameter",
         "the largest change of the gradient: small where the gradient here predicts those ahead",
         _SOURCE + "b",
     ),
     Quantity(
         "effective_smoothness",
         (),
-        "gradient per weight",
+        "loss/parameter^2",
         "the largest change of the gradient per distance: an estimate of the Lipschitz constant beta along the step",
         _SOURCE + "c",
     ),

@@ -179,7 +179,8 @@ def _exact(maps: Jacobian) -> _Spectrum:
         "rank": rank,
     }
     summary = {name: torch.where(finite, value, torch.nan) for name, value in summary.items()}
-    return _Spectrum(values, torch.zeros_like(values), summary, "exact")
+    residuals = torch.where(values.isnan(), torch.nan, 0.0)
+    return _Spectrum(values, residuals, summary, "exact")
 
 
 def _lanczos(maps: Jacobian, count: int, steps: int, draws: int, seed: int) -> _Spectrum:

@@ -80,7 +80,7 @@ def paths(
     """
     _check(draws, walks)
     network = getattr(network, "_orig_mod", network)
-    with posed(network, batch, loss=loss, statistics=statistics) as problem:
+    with posed(network, batch, loss=loss, statistics=statistics, where=None) as problem:
         surveys = _surveys(problem)
         junctions = junctions_of(surveys)
         if not junctions:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +13,7 @@ from skipnorm.probes.findings import Findings
 from skipnorm.probes.objective import Loss, inputs_of
 from skipnorm.probes.problem import batches_of
 from skipnorm.probes.shattering.exact import Progress
-from skipnorm.probes.shattering.gram import Gram, input_gram, parameter_gram
+from skipnorm.probes.shattering.gram import Gram, Trials, input_gram, parameter_gram
 from skipnorm.probes.shattering.line import input_gradient_autocorrelation
 from skipnorm.probes.shattering.statistics import Statistics, prepared
 
@@ -116,13 +115,14 @@ def gradient_correlation(
     parameters = _settings(network, wrt, where, method, quantiles)
     batches = batches_of(batch)
     grams: list[Gram] = []
+    trials = Trials()
     with prepared(network, batches, statistics) as run:
         for done, each in enumerate(batches):
             inputs_of(each)
             if wrt == "input":
-                grams.append(input_gram(run, each, loss))
+                grams.append(input_gram(run, each, loss, trials))
             else:
-                grams.append(parameter_gram(run, each, loss, parameters, method, None))
+                grams.append(parameter_gram(run, each, loss, parameters, method, None, trials))
             if progress is not None:
                 progress(done + 1, len(batches))
     return _summarised(grams, wrt, where, statistics, quantiles)
@@ -165,22 +165,36 @@ _PER_SAMPLE = ("gradient_norm", "gradient_correlation_eigenvalue")
 def _summary(gram: Tensor, quantiles: Sequence[float]) -> dict[str, Tensor]:
     norms = gram.diagonal().sqrt()
     there = norms != 0  # NaN stays, and makes everything NaN
-    units = norms[there]
-    cosines = gram[there][:, there] / torch.outer(units, units)
-    pairs = cosines[~torch.eye(len(cosines), dtype=torch.bool)]
+    absent = len(norms) - int(there.sum())
+    if absent:
+        gram = gram[there][:, there]
+    units = norms[there] if absent else norms
+    cosines = gram / torch.outer(units, units)
+    first, second = torch.triu_indices(len(cosines), len(cosines), 1)
+    pairs = cosines[first, second]
     nothing = gram.new_full((), torch.nan)
     known = len(pairs) > 0 and bool(cosines.isfinite().all())
-    levels = torch.from_numpy(np.quantile(pairs.numpy(), list(quantiles))) if known else pairs
     eigenvalues = torch.linalg.eigvalsh(cosines).flip(0) if known else nothing.expand(0)
-    room = gram.new_full((len(gram) - len(eigenvalues),), torch.nan)
     return {
         "gradient_correlation": pairs.mean() if known else nothing,
-        "gradient_correlation_quantile": levels if known else nothing.expand(len(quantiles)),
-        "gradient_correlation_eigenvalue": torch.cat([eigenvalues, room]),
+        "gradient_correlation_quantile": _levels(pairs, quantiles)
+        if known
+        else nothing.expand(len(quantiles)),
+        "gradient_correlation_eigenvalue": torch.cat(
+            [eigenvalues, gram.new_full((len(norms) - len(eigenvalues),), torch.nan)]
+        ),
         "gradient_effective_rank": _spread(eigenvalues) if known else nothing,
         "gradient_norm": norms,
-        "gradient_absent": (~there).sum().double(),
+        "gradient_absent": gram.new_full((), absent),
     }
+
+
+def _levels(pairs: Tensor, quantiles: Sequence[float]) -> Tensor:
+    """Quantiles over ordered pairs, of which there are twice as many: each value stands there two times."""
+    values = pairs.sort().values
+    ranks = torch.tensor(list(quantiles), dtype=torch.float64) * (2 * len(pairs) - 1)
+    below, above = ranks.floor().long(), ranks.ceil().long()
+    return torch.lerp(values[below // 2], values[above // 2], ranks - below)
 
 
 def _spread(eigenvalues: Tensor) -> Tensor:

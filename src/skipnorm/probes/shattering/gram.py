@@ -1,5 +1,7 @@
 """The inner products between the gradients of samples: layer by layer where that is understood, else one by one."""
 
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from skipnorm.errors import ProbeError
 from skipnorm.probes.objective import Loss, inputs_of, loss_of
+from skipnorm.probes.shattering.added import gram_of_all
 from skipnorm.probes.shattering.exact import Progress, sample_gradients
 from skipnorm.probes.shattering.layerwise import Watch
 from skipnorm.probes.shattering.samples import (
@@ -22,9 +25,9 @@ from skipnorm.probes.shattering.samples import (
     some_samples,
 )
 from skipnorm.probes.shattering.statistics import Run
-from skipnorm.probes.shattering.uses import Use, gram_of_all
+from skipnorm.probes.shattering.uses import Use
 
-__all__ = ["Gram", "input_gram", "parameter_gram", "refuse_coupled"]
+__all__ = ["Gram", "Trials", "input_gram", "parameter_gram", "refuse_coupled"]
 
 TRIAL = 3
 Inputs = tuple[Any, dict[str, Any]]
@@ -54,7 +57,35 @@ class _Trial:
     rows: list[tuple[str, int]]
 
 
-def input_gram(run: Run, batch: Any, loss: Loss) -> Gram:
+class Trials:
+    """Trials of one network, one for all batches whose samples have the same shapes."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, _Trial] = {}
+
+    def of(
+        self, inputs: Inputs, run: Run, parameters: Mapping[str, Tensor], samples: int
+    ) -> _Trial:
+        """What a few samples of such a batch showed."""
+        kind = (min(TRIAL, samples), _kind(inputs, samples))
+        if kind not in self._known:
+            self._known[kind] = _try(inputs, run, parameters, samples)
+        return self._known[kind]
+
+
+def _kind(value: Any, samples: int) -> Any:
+    """The same for batches that a network treats alike."""
+    if isinstance(value, Tensor):
+        first = len(value) if value.dim() and len(value) != samples else None
+        return first, value.shape[1:], value.dtype, value.device
+    if isinstance(value, Mapping):
+        return tuple((name, _kind(each, samples)) for name, each in value.items())
+    if isinstance(value, tuple | list):
+        return tuple(_kind(each, samples) for each in value)
+    return value if isinstance(value, int | float | str | None) else id(value)
+
+
+def input_gram(run: Run, batch: Any, loss: Loss, trials: Trials) -> Gram:
     """The Gram matrix of the gradients with respect to the network's real inputs.
 
     Raises:
@@ -62,7 +93,7 @@ def input_gram(run: Run, batch: Any, loss: Loss) -> Gram:
     """
     args, named, targets = inputs_of(batch)
     samples = _samples((args, named))
-    _try((args, named), run, {}, samples)
+    trials.of((args, named), run, {}, samples)
     inputs, roots = rooted_inputs((args, named))
     if not roots:
         raise ProbeError(
@@ -84,6 +115,7 @@ def parameter_gram(
     parameters: dict[str, Tensor],
     method: str,
     progress: Progress | None,
+    trials: Trials,
 ) -> Gram:
     """The Gram matrix of the gradients with respect to parameters.
 
@@ -93,7 +125,7 @@ def parameter_gram(
     args, named, targets = inputs_of(batch)
     samples = _samples((args, named))
     own = parameters if method in ("auto", "layerwise") else {}
-    trial = _try((args, named), run, own, samples)
+    trial = trials.of((args, named), run, own, samples)
     gram = Gram(torch.zeros(samples, samples, dtype=torch.float64), [], list(parameters))
     if own:
         gram = _layerwise(run, (args, named), targets, loss, parameters, trial, samples)
@@ -151,7 +183,7 @@ def refuse_coupled(run: Run, batch: Any) -> None:
     _try((args, named), run, {}, sample_count((args, named)))
 
 
-def _try(inputs: Inputs, run: Run, parameters: dict[str, Tensor], samples: int) -> _Trial:
+def _try(inputs: Inputs, run: Run, parameters: Mapping[str, Tensor], samples: int) -> _Trial:
     """Pull a random covector at the first of a few samples back: what reaches another sample tells them coupled."""
     kept = min(TRIAL, samples)
     with suppress(RuntimeError, ValueError, IndexError):  # some networks want the whole batch
@@ -159,7 +191,7 @@ def _try(inputs: Inputs, run: Run, parameters: dict[str, Tensor], samples: int) 
     return _pulled(inputs, run, parameters, samples)
 
 
-def _pulled(inputs: Inputs, run: Run, parameters: dict[str, Tensor], kept: int) -> _Trial:
+def _pulled(inputs: Inputs, run: Run, parameters: Mapping[str, Tensor], kept: int) -> _Trial:
     rooted, roots = rooted_inputs(inputs)
     with Watch(parameters, kept) as watch:
         out = main_output(run(*rooted))
@@ -177,19 +209,31 @@ def _pulled(inputs: Inputs, run: Run, parameters: dict[str, Tensor], kept: int) 
     found: tuple[Tensor | None, ...] = ()
     if ends and out.requires_grad:
         found = torch.autograd.grad(out[:first], ends, covector, allow_unused=True)
-    if any(_reaches_others(part, kept) for part in found[: len(roots)]):
+    reached = _reached(found, kept)
+    if any(reached[: len(roots)]):
         raise ProbeError(COUPLED)
     rows = []
-    for note, part in zip(watch.noted, found[len(roots) :], strict=True):
-        told = part is not None and note.length % kept == 0 and not _reaches_others(part, kept)
+    seen = zip(watch.noted, found[len(roots) :], reached[len(roots) :], strict=True)
+    for note, part, others in seen:
+        told = part is not None and note.length % kept == 0 and not others
         rows.append((note.name, note.length // kept if told else 0))
     return _Trial(rows)
 
 
-def _reaches_others(gradient: Tensor | None, kept: int) -> bool:
-    if gradient is None or len(gradient) % kept:
-        return False
-    return bool(gradient[len(gradient) // kept :].nan_to_num(0.0).any())
+def _reached(gradients: Sequence[Tensor | None], kept: int) -> list[bool]:
+    """For each, whether rows of other samples than the first have a gradient."""
+    found = [False] * len(gradients)
+    others = {
+        place: part[len(part) // kept :]
+        for place, part in enumerate(gradients)
+        if part is not None and len(part) % kept == 0
+    }
+    sums = [torch.linalg.vector_norm(part, ord=1) for part in others.values()]
+    sizes = torch.stack(sums).tolist() if sums else []
+    for (place, part), size in zip(others.items(), sizes, strict=True):
+        unknown = math.isnan(size)  # some of it is not a number, and the rest may be nothing
+        found[place] = bool(part.nan_to_num(0.0).any()) if unknown else size > 0
+    return found
 
 
 def _samples(inputs: Any) -> int:

@@ -1,7 +1,6 @@
 """Watching which parameter is used where, so that the gradients of samples need not be told apart one by one."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -9,37 +8,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from skipnorm.anatomy.operations import Role, operation
+from skipnorm.probes.shattering.normalised import (
+    Normalised,
+    batch_normalised,
+    group_normalised,
+    layer_normalised,
+)
+from skipnorm.probes.shattering.noted import Noted, rooted
 from skipnorm.probes.shattering.uses import Convolution, Elementwise, Lookup, Matrix, Use
 
-__all__ = ["Noted", "Watch", "rooted"]
-
-
-@dataclass
-class Noted:
-    """One use of one parameter.
-
-    Attributes:
-        name: the parameter's.
-        use: what went in, and how gradients follow from it.
-        edge: where in autograd's graph the gradient of what came out is.
-        length: of the first dimension of what came out.
-        inputs: what went in, with the version it had: written into since, it is of no use.
-    """
-
-    name: str
-    use: Use
-    edge: GradientEdge
-    length: int
-    inputs: tuple[Tensor, int] | None = None
-
-    @property
-    def intact(self) -> bool:
-        """Whether what went in is still what it was."""
-        return self.inputs is None or self.inputs[0]._version == self.inputs[1]
+__all__ = ["Watch"]
 
 
 _CONVOLUTIONS = {F.conv1d: 1, F.conv2d: 2, F.conv3d: 3}
@@ -204,8 +186,11 @@ class Watch(TorchFunctionMode):
         bias: Any = None,
         eps: float = 1e-5,
     ) -> Any:
-        plain = function(input, normalized_shape, None, None, eps)
         dims = tuple(range(input.dim() - len(normalized_shape), input.dim()))
+        found = layer_normalised(input, normalized_shape, weight, bias, eps)
+        if found is not None:
+            return self._normalised(found, input, weight, bias, dims)
+        plain = function(input, normalized_shape, None, None, eps)
         return self._affine(plain, weight, bias, dims)
 
     def _rms_norm(
@@ -227,8 +212,32 @@ class Watch(TorchFunctionMode):
             F.instance_norm: (*_STATISTICS, "use_input_stats", "momentum", "eps"),
         }[function]
         given = dict(zip(names, args, strict=False)) | kwargs
+        found = None
+        if function is F.group_norm:
+            found = group_normalised(**given)
+        elif function is F.batch_norm:
+            found = batch_normalised(**given)
         weight, bias = given.pop("weight", None), given.pop("bias", None)
+        if found is not None:
+            return self._normalised(found, given["input"], weight, bias, (1,))
         return self._affine(function(**given), weight, bias, (1,))
+
+    def _normalised(
+        self,
+        found: Normalised,
+        input: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        dims: tuple[int, ...],
+    ) -> Tensor:
+        out = rooted(found.out)
+        if weight is not None:
+            rows = weight.shape[0]
+            width = weight.numel() // rows
+            use = Elementwise(found.inputs, dims, rows, width, found.centre, found.scale)
+            self._note(weight, use, out, input)
+        self._shift(bias, out, dims)
+        return out
 
     def _affine(
         self, plain: Tensor, weight: Tensor | None, bias: Tensor | None, dims: tuple[int, ...]
@@ -283,8 +292,3 @@ _STATISTICS = ("input", "running_mean", "running_var", "weight", "bias")
 def _spread(value: Any, dims: int) -> tuple[int, ...]:
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * dims if len(values) == 1 else values
-
-
-def rooted(out: Tensor) -> Tensor:
-    """The tensor, with a place in autograd's graph."""
-    return out if out.requires_grad else out.detach().requires_grad_().clone()

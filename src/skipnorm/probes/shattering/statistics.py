@@ -71,18 +71,6 @@ def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-class _Held(nn.Module):
-    """The network in a room where there is always a parameter: some have none, and are looked at all the same."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network, self.extra = network, nn.Parameter(torch.zeros(()))
-        self.training = network.training
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.network(*args, **kwargs)
-
-
 @contextmanager
 def prepared(network: nn.Module, batch: Any, statistics: str) -> Iterator["Run"]:
     """The network ready to be called, the same dropout at every call, and afterwards as it was.
@@ -99,7 +87,7 @@ def prepared(network: nn.Module, batch: Any, statistics: str) -> Iterator["Run"]
         raise ProbeError(f"expected a torch.nn.Module, found {type(network).__name__}.")
     detached = statistics == "detached"
     own = "batch" if detached else statistics
-    with posed(_Held(network), batch, statistics=own) as problem:  # type: ignore[arg-type]
+    with posed(network, batch, statistics=own, where=None) as problem:  # type: ignore[arg-type]
         if statistics == "recalibrated":
             problem.recalibrate()
 

@@ -134,8 +134,8 @@ def _gradient(problem: Problem, moved: Mapping[str, Tensor], names: list[str]) -
         name: value.detach() for name, value in problem.parameters.items() if name not in roots
     }
     total: dict[str, Tensor] = {}
-    for batch, weight in enumerate(problem.weights):
-        loss = problem.loss_on(batch, {**still, **moved, **roots})
+    losses = problem.each_loss({**still, **moved, **roots})
+    for weight, loss in zip(problem.weights, losses, strict=True):
         parts = torch.autograd.grad(loss, list(roots.values()), allow_unused=True)
         for name, part in zip(roots, parts, strict=True):
             if part is not None:

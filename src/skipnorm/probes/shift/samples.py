@@ -67,7 +67,7 @@ def looked_at(network: nn.Module, batches: Sequence[Any], statistics: Statistics
         stack.enter_context(torch.inference_mode(False))
         if statistics == "recalibrated":
             pairs = [(each, None) if isinstance(each, Tensor) else each for each in batches]
-            problem = stack.enter_context(posed(network, pairs, statistics=statistics))
+            problem = stack.enter_context(posed(network, pairs, statistics=statistics, where=None))
             problem.recalibrate()
         stack.enter_context(untouched(network))
         for module in network.modules():
