@@ -61,6 +61,16 @@ def test_dicts_and_nested_inputs_come_back_as_they_were():
     assert torch.equal(targets, TARGETS)
 
 
+def test_a_loader_that_writes_each_batch_into_the_one_before():
+    def reusing():
+        room = torch.zeros(2, 1)
+        for number in range(3):
+            yield room.fill_(number), torch.zeros(2, dtype=torch.long)
+
+    inputs, _ = Batches(reusing(), validation=0.0, test=0.0).full("train")
+    assert inputs.flatten().tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_a_loader_without_end_needs_a_limit():
     def endless():
         while True:
@@ -69,9 +79,12 @@ def test_a_loader_without_end_needs_a_limit():
     assert Batches(endless(), test=0.0, validation=0.0, limit=50).count("train") == 50
 
 
-def test_another_process_gets_the_samples():
-    task = Batches((pair for pair in [(INPUTS, TARGETS)]), loss="cross_entropy")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_another_process_gets_the_samples(dtype):
+    inputs = (INPUTS + 0.1).to(dtype)
+    task = Batches((pair for pair in [(inputs, TARGETS)]), loss="cross_entropy")
     sent = pickle.loads(pickle.dumps(task))
+    assert sent.hash == task.hash
     assert sent == task
     assert hash(sent) == hash(task)
     assert canonical(sent) == canonical(task)

@@ -71,6 +71,15 @@ def test_damaged_images_are_refused_by_name(tmp_path):
             ImageFolder(tmp_path).full("train")
 
 
+def test_images_of_more_than_a_byte_are_refused_and_not_cut_off(tmp_path):
+    for folder in ("ant", "cat"):
+        (tmp_path / folder).mkdir()
+        deep = Image.fromarray(np.array([[0, 300], [40_000, 65_535]], np.uint16))
+        deep.save(tmp_path / folder / "0.png")
+    with pytest.raises(TaskError, match="expected 8 bits per channel, found more"):
+        ImageFolder(tmp_path, grey=True).full("train")
+
+
 def test_folders_without_classes_are_refused(tmp_path):
     with pytest.raises(TaskError, match="found No such file"):
         ImageFolder(tmp_path / "none").full("train")

@@ -134,3 +134,15 @@ def test_images_are_decoded():
     inputs, _ = task.full("train")
     assert inputs.shape == (20, 3, 4, 5)
     assert (inputs * 255).round()[:, 0, 0, 0].tolist() == list(range(20))
+
+
+def test_images_with_a_palette_come_in_their_colours():
+    """Numbers into a palette are names of colours, not brightness."""
+    image = pytest.importorskip("PIL.Image").new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 250, 20, 30])
+    task = Hub(
+        StandIn({"image": [image] * 4, "label": [0, 1] * 2}),
+        standardise=False, validation=0.0, test=0.0,
+    )  # fmt: skip
+    inputs, _ = task.full("train")
+    assert (inputs[0, :, 0, 0] * 255).round().tolist() == [250, 20, 30]

@@ -1,8 +1,11 @@
 """Which samples come when. Truth: each once an epoch, and the same ones whatever the network draws."""
 
 import random
+from collections import UserDict
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,9 +14,11 @@ from tests.training.subjects import Points, Shaken, Watched, busy, last
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from skipnorm.errors import TrainingError
+from skipnorm.errors import TaskError, TrainingError
+from skipnorm.tasks import Mnist, Npz, Task
 from skipnorm.tasks.synthetic import Gaussian
 from skipnorm.training import Training
+from skipnorm.training.batches import batches_of
 from skipnorm.training.order import number, permutation
 from skipnorm.training.train import train
 
@@ -104,6 +109,99 @@ def test_a_task_whose_samples_are_named() -> None:
     network = TakesNames()
     last(train(network, Named(loss=None), Training(steps=13, batch=20, rate=1e-4), seed=0))
     assert torch.equal(torch.stack(network.inner.shown), shown(QUIET, Points()))
+
+
+class Other(UserDict[str, Tensor]):
+    """A mapping that is no dict, as tokenisers give it."""
+
+
+@pytest.mark.parametrize("kind", [dict, Other])
+def test_named_samples_are_chosen_and_altered(kind: Any) -> None:
+    @dataclass(frozen=True)
+    class Made(Named):
+        def full(self, split: str) -> Any:
+            return kind(super().full(split))
+
+        def augment(self, inputs: dict[str, Tensor], generator: torch.Generator) -> Any:
+            return {**inputs, "input": Shaken().augment(inputs["input"], generator)}
+
+    network = TakesNames()
+    last(train(network, Made(loss=None), Training(steps=13, batch=20, rate=1e-4), seed=0))  # type: ignore[arg-type]
+    assert torch.equal(torch.stack(network.inner.shown), shown(QUIET, Shaken()))
+
+
+class Pair(NamedTuple):
+    """A tuple of a class of its own."""
+
+    inputs: Tensor
+    targets: Any
+
+
+@dataclass(frozen=True)
+class Given(Points):
+    """Samples of any kind."""
+
+    samples: Any = None
+
+    def full(self, split: str) -> Any:
+        return self.samples
+
+
+def test_samples_in_a_tuple_of_another_class() -> None:
+    pair = Pair(*Points().full("train"))
+    assert torch.equal(shown(QUIET, Given(samples=pair)), shown(QUIET, Points()))
+    seen = batches_of([pair], 9, 0, "meta")(0)
+    assert [each.device.type for each in seen] == ["meta", "meta"]
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        tuple(each.numpy() for each in Points().full("train")),
+        (torch.ones(50, 4), torch.zeros(49)),
+        (torch.ones(50, 4), torch.tensor(1.0)),
+        (torch.ones(50, 4), Pair(torch.ones(50), None)),
+    ],
+    ids=["numpy", "lengths", "number", "out of reach"],
+)
+def test_samples_of_which_no_rows_can_be_taken(samples: Any) -> None:
+    with pytest.raises(TrainingError, match="as tensors with the samples first"):
+        train(QUIET, Given(samples=samples), Training(batch=9), seed=0)
+
+
+def test_what_is_not_augmented_is_moved_once(tmp_path: Path) -> None:
+    """Only samples that chance alters stay where chance is drawn; on ``meta`` no row could be altered."""
+    numbers = np.random.default_rng(0)
+    images = numbers.integers(0, 256, (30, 1, 4, 4), np.uint8)
+    np.savez(tmp_path / "set.npz", x=images, y=np.arange(30) % 3)
+    plain, altered = (Npz(tmp_path / "set.npz", crop=crop) for crop in (0, 1))
+    for task, device in ((plain, "meta"), (altered, "cpu")):
+        assert {each.device.type for each in _epochs(task)._samples} == {device}
+    assert not plain.augments
+    assert altered.augments
+
+
+def _epochs(task: Any) -> Any:
+    return batches_of(task, 4, 0, "meta")
+
+
+@dataclass(frozen=True)
+class Endless(Task):
+    """Fresh samples, whose class says nothing of a last one."""
+
+    loss: str = "cross_entropy"
+
+    def batch(self, size: int, seed: int, *, split: Any = "train") -> Any:
+        return torch.full((size, 4), float(seed)), torch.zeros(size, dtype=torch.long)
+
+
+def test_a_task_of_ones_own_without_a_last_sample() -> None:
+    assert len(set(shown(QUIET, Endless(), steps=3).flatten().tolist())) == 3
+
+
+def test_a_file_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="found none"):
+        train(QUIET, Mnist(root=str(tmp_path)), Training(batch=9), seed=0)
 
 
 def test_a_list_is_run_through_in_its_order_and_a_pair_is_one_batch() -> None:

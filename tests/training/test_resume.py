@@ -219,6 +219,15 @@ def test_another_runs_file_is_not_trusted(other: dict[str, Any], tmp_path: Path)
     assert "put aside" in found.notes[0]
 
 
+def test_another_runs_file_is_not_lost_however_far_it_came(tmp_path: Path) -> None:
+    training, file = Training(steps=10, batch=12), tmp_path / "run"
+    last(train(busy(), Points(), training, seed=0, at="end", kept=file))
+    before = file.read_bytes()
+    found = last(train(busy(), Points(), training, seed=1, at=3, kept=file))
+    assert "put aside" in found.notes[0]
+    assert (tmp_path / "run.damaged").read_bytes() == before
+
+
 def test_batches_that_do_not_repeat_themselves(tmp_path: Path) -> None:
     """A loader with a generator of its own has another order when it is run through again."""
     inputs, targets = Points().full("train")

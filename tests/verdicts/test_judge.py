@@ -12,6 +12,8 @@ import xarray as xr
 from scipy import stats
 
 from skipnorm.errors import ClaimError
+from skipnorm.evidence import outcomes
+from skipnorm.evidence.summaries import Scale
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent, Identity, Near, judge
 from skipnorm.verdicts.predictions import Prediction
 
@@ -191,6 +193,30 @@ def test_the_sign_flip_test_never_rules_and_says_where_it_does_not_confirm() -> 
     verdict = judge(claim(AtLeast(0.0)), xr.Dataset({"gain": ("seed", gains)}))
     assert verdict.ruling == "supported"
     assert "which does not confirm the ruling" in verdict.method
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_ratio_to_a_diverged_loss_is_ranked_though_it_is_finite(scale: Scale) -> None:
+    """1 / inf = 0 is a number, of which a mean could be taken: the divergence would be hidden."""
+    losses = np.array(
+        [[1.0, 1.1, 0.9, 1.0, 1.2, 1.1, 1.0], [2.0, 2.1, 1.9, 2.2, 2.0, 1.8, math.nan]]
+    )
+    at = np.where(np.isnan(losses), 30.0, math.nan)
+    evidence = xr.Dataset(
+        {"test_loss": (("variant", "seed"), losses), "diverged_at": (("variant", "seed"), at)}
+    )
+
+    def ratio(found: xr.Dataset) -> xr.DataArray:
+        ended = outcomes(found, "test_loss")
+        return ended[0] / ended[1]
+
+    asked = Claim("r", "Less.", "by hand", "derived", ratio, AtMost(0.9), scale=scale)
+    verdict = judge(asked, evidence)
+    assert verdict.ruling == "supported"
+    assert verdict.method.startswith("sign test")
+    assert "1 of 7 effects are 0 in a seed with a diverged run" in verdict.method
+    whole = evidence.isel(seed=slice(6))
+    assert judge(asked, whole).method.startswith("paired Student-t")
 
 
 def test_a_diverged_seed_switches_to_the_sign_test_and_is_never_dropped() -> None:

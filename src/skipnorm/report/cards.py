@@ -6,11 +6,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from skipnorm.evidence.wording import number, percent, resolution, span
+from skipnorm.evidence.wording import number, percent, span
 from skipnorm.report.embedding import slug
 from skipnorm.report.glance import glance
 from skipnorm.report.section import Section
 from skipnorm.verdicts import RULINGS, Identity, Verdict
+from skipnorm.verdicts.sentences import measured
 from skipnorm.verdicts.verdict import Ruling
 
 SIDES = {
@@ -55,7 +56,7 @@ def card(section: Section, verdict: Verdict) -> Card:
         source=claim.source,
         side=SIDES[claim.side],
         case=verdict.case if len(verdict.cases) > 1 else "",
-        measured=number(verdict.effect, resolution(verdict.low, verdict.high)) + unit,
+        measured=measured(verdict.effect, verdict.low, verdict.high, unit),
         level="All values" if math.isnan(verdict.level) else f"{percent(verdict.level)} interval",
         interval="" if math.isnan(verdict.low) else span(verdict.low, verdict.high),
         predicted=verdict.predicted + unit,
@@ -81,12 +82,11 @@ def tally(sections: list[Section]) -> list[tuple[Ruling, int]]:
 
 
 def _case(row: dict[str, Any]) -> dict[str, str]:
-    width = resolution(row["low"], row["high"])
     level = row["level"]
     return {
         "case": row["case"],
         "ruling": row["ruling"],
-        "effect": number(row["effect"], width),
+        "effect": measured(row["effect"], row["low"], row["high"]),
         "interval": "" if math.isnan(row["low"]) else span(row["low"], row["high"]),
         "level": "" if math.isnan(level) else percent(level),
         "predicted": _band(row["predicted_low"], row["predicted_high"]),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipnorm.errors import TaskError, nearest
-from skipnorm.tasks.columns import Columns, plain
+from skipnorm.tasks.columns import Columns, plain, put
 from skipnorm.tasks.mnist1d import global_random_state_kept
 from skipnorm.tasks.samples import SPLITS, Split, check_share, content_hash, held_out
 from skipnorm.tasks.task import Task, check_size, random_numbers
@@ -90,7 +90,8 @@ class Batches(Task):
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: the samples, as one batch for each part, and no loader."""
         whole: dict[str, Any] = {
-            split: [part.batch()] if len(part) else 0.0 for split, part in self.parts.items()
+            split: [put(part.outline, part.tensors)] if len(part) else 0.0
+            for split, part in self.parts.items()
         }
         return {
             **{each.name: getattr(self, each.name) for each in fields(self)},

@@ -107,7 +107,7 @@ def outlined(value: Any, name: str, tensors: dict[str, torch.Tensor], where: str
             f"{where}: expected tensors with the samples first, found {type(value).__name__} at "
             f"{name or 'the top'!r}. Turn it into a tensor in the loader's collate_fn."
         )
-    tensors[name] = value.detach().cpu()
+    tensors[name] = value.detach().cpu().clone()  # loaders may write the next batch into this one
     return name
 
 

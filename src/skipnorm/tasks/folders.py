@@ -59,7 +59,7 @@ class ImageFolder(Parted):
         return class_names(Path(self.path).expanduser())
 
     def read(self) -> Samples:
-        """The samples, from the files, once per process."""
+        """The samples, from the files: read once, and not again while an equal task is in use."""
         return self.kept(self._decoded)
 
     def _decoded(self) -> Samples:
@@ -147,12 +147,18 @@ def one_image(file: Path, size: int | None, *, grey: bool) -> NDArray[np.uint8]:
     pillow = pillow_image()
     try:
         with pillow.open(file) as opened:
+            deep = opened.mode[0] in "IF"
             image = opened.convert("L" if grey else "RGB")
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and its own
         raise TaskError(
             f"{str(file)!r}: expected an image, found a file that Pillow cannot read: {error}. "
             "It is cut off or no image; fetch it again, or take it out of the folder."
         ) from error
+    if deep:
+        raise TaskError(
+            f"{str(file)!r}: expected 8 bits per channel, found more (mode {opened.mode}), of which Pillow "
+            "would cut off all above 255. Scale the images first, or save them as arrays in an .npz file."
+        )
     if size is not None:
         short = min(image.size)
         left, top = ((side - short) // 2 for side in image.size)

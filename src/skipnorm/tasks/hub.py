@@ -56,7 +56,7 @@ class Hub(Parted):
         return as_told(self, f"<{type(self.source).__name__} of {rows_of(self.source)} rows>")
 
     def read(self) -> Samples:
-        """The samples, once per process."""
+        """The samples: read once, and not again while an equal task is in use."""
         return self.kept(self._gathered)
 
     def _gathered(self) -> Samples:
@@ -130,10 +130,15 @@ def parts_of(found: Any) -> dict[Split, Any]:
     return parts
 
 
+def coloured(entry: Any) -> Any:
+    """An image with its colours where it holds numbers into a palette; anything else as it is."""
+    return entry.convert("RGB") if getattr(entry, "mode", "") == "P" else entry
+
+
 def numbers(part: Any, column: str) -> NDArray[Any]:
     """One column as an array; TaskError where its entries are text or of several shapes."""
     entries = part.with_format(None)[column]  # plain values and Pillow images, no tensors
-    rows = [np.asarray(entry) for entry in entries]
+    rows = [np.asarray(coloured(entry)) for entry in entries]
     shapes = {row.shape for row in rows}
     if len(shapes) > 1:
         raise TaskError(

@@ -24,7 +24,8 @@ class Kept(Labelled):
     """A task whose samples lie in files. Where they lie is no part of what is measured.
 
     ``sha256``: the hash that the samples must have, as ``task.hash`` prints it: the same for every
-    format that the samples come in. Files are read once, and again when they change.
+    format that the samples come in. Files are read once, and again when they change; of a folder
+    of images or a data set of ``datasets`` a change is not noticed while an equal task is in use.
 
     Raises:
         TaskError: files are missing, cut off or mislabelled, or their hash is another one.
@@ -102,13 +103,18 @@ class Images(Kept):
         shape = (-1, *[1] * (inputs.dim() - 2))
         return (inputs.to(real) * scale - mean.view(shape)) / spread.view(shape)
 
+    @property
+    def augments(self) -> bool:
+        """Whether :meth:`augment` alters anything."""
+        return bool(self.crop or self.flip)
+
     def augment(self, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Inputs of a batch cropped and flipped at random, as ``crop`` and ``flip`` say.
 
         The draws come from ``generator`` alone; without augmentation none is made and the inputs
         come back as they are.
         """
-        if not self.crop and not self.flip:
+        if not self.augments:
             return inputs
         shape = self.arrays()["train_inputs"].shape[1:]
         if len(shape) < 2:

@@ -5,7 +5,7 @@ What is at step k depends on the source and the seed alone, never on the network
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -17,12 +17,12 @@ from skipnorm.tasks.losses import usable
 from skipnorm.training.draws import Draws
 from skipnorm.training.order import AUGMENT, ORDER, number, permutation
 
-__all__ = ["Batches", "Drawn", "Epochs", "Loaded", "batches_of"]
+__all__ = ["Drawn", "Epochs", "Loaded", "Source", "batches_of"]
 
 _END = object()
 
 
-class Batches(Protocol):
+class Source(Protocol):
     """A batch for every step, asked for in order."""
 
     def __call__(self, step: int) -> Any:
@@ -39,9 +39,11 @@ class Epochs:
     """A task's training samples, all in memory: every epoch in an order of its own, whole batches only."""
 
     def __init__(self, task: Any, samples: Any, size: int, seed: int, device: str) -> None:
-        self._augment = getattr(task, "augment", None)
+        samples = _plain(samples)
+        altered = getattr(task, "augments", True)
+        self._augment = getattr(task, "augment", None) if altered else None
         self._device, self._size, self._seed = torch.device(device), size, seed
-        self._count = len(next(tensors_in(samples)))
+        self._count = _count(task, samples)
         if size > self._count:
             raise TrainingError(
                 f"expected a batch of at most {self._count} samples, which are all that {task!r} has "
@@ -70,7 +72,12 @@ class Epochs:
         if self._augment is None:
             return batch
         self._generator.manual_seed(number(self._seed, AUGMENT, step))
-        return mapped(self._moved, (self._augment(batch[0], self._generator), batch[1]))
+        if isinstance(batch, tuple | list):
+            inputs, targets = batch
+            batch = self._augment(inputs, self._generator), targets
+        else:  # named inputs, targets among them
+            batch = self._augment(batch, self._generator)
+        return mapped(self._moved, batch)
 
     def place(self) -> None:
         """The step says it all."""
@@ -159,7 +166,7 @@ class Loaded:
         return batch
 
 
-def batches_of(task: Any, size: int, seed: int, device: str) -> Batches:
+def batches_of(task: Any, size: int, seed: int, device: str) -> Source:
     """The batches that a task, or what is given in its place, holds for training.
 
     A pair, a dict or a tensor is one batch, seen at every step; a list is run through in its order;
@@ -180,19 +187,45 @@ def batches_of(task: Any, size: int, seed: int, device: str) -> Batches:
     return Loaded(task, seed, device)
 
 
-def _of_task(task: Any, size: int, seed: int, device: str) -> Batches:
+def _of_task(task: Any, size: int, seed: int, device: str) -> Source:
     if inspect.isroutine(getattr(task, "full", None)):
-        with suppress(TaskError):  # it has no last sample; whatever else it lacks, batch() says too
-            return Epochs(task, task.full("train"), size, seed, device)
+        try:
+            samples = task.full("train")
+        except (TaskError, NotImplementedError):
+            # Samples without a last one come in batches; whatever else is amiss, this says too.
+            task.batch(size, seed)
+        else:
+            return Epochs(task, samples, size, seed, device)
     return Drawn(task, size, seed, device)
+
+
+def _count(task: Any, samples: Any) -> int:
+    """How many samples these are, all of them in tensors of that length."""
+    shapes = [tuple(each.shape) for each in tensors_in(samples)]
+    counts = {shape[0] if shape else 0 for shape in shapes}
+    if len(counts) != 1 or 0 in counts or _out_of_reach(samples):
+        raise TrainingError(
+            f"expected full('train') of {task!r} as tensors with the samples first, in tuples, lists or "
+            f"dicts, found {type(samples).__name__} with tensors of the shapes {shapes}."
+        )
+    return counts.pop()
+
+
+def _out_of_reach(samples: Any) -> bool:
+    """Whether a tensor lies in something of which rows are not taken: it would come whole every time."""
+    return any(len(each) for each in tensors_in(mapped(lambda each: each[:0], samples)))
 
 
 def _moved(batch: Any, device: torch.device) -> Any:
     """The batch on the device, in tensors and containers that the network may write into."""
-    given = dict(batch) if isinstance(batch, Mapping) else batch
 
     def moved(tensor: Tensor) -> Tensor:
         there = tensor.to(device)
         return there.clone() if there is tensor else there
 
-    return mapped(moved, usable(given))
+    return mapped(moved, _plain(batch))
+
+
+def _plain(batch: Any) -> Any:
+    """The same in dicts and tuples, of which classes of their own are not taken apart."""
+    return usable(tuple(batch) if isinstance(batch, tuple) else batch)

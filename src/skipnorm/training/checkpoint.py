@@ -65,6 +65,8 @@ class Kept:
             return ()
         try:
             found = _read(self._path)
+            if found["mark"] != self._mark:
+                raise ValueError("it is of another network, training, seed or version of torch")
             if found["step"] > latest:
                 return ()
             self._compare(found)
@@ -76,8 +78,6 @@ class Kept:
         return ()
 
     def _compare(self, found: dict[str, Any]) -> None:
-        if found["mark"] != self._mark:
-            raise ValueError("it is of another network, training, seed or version of torch")
         batches = self._learner.batches
         self._learner.batch = batches.resume(found["step"], found["place"])
         lost = found["diverged"] is not None  # it saw one batch more than it made updates

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skipnorm.tasks.losses import Loss, inputs_of, loss_of
-from skipnorm.training.batches import Batches
+from skipnorm.training.batches import Source
 from skipnorm.training.draws import Draws
 from skipnorm.training.optimizer import optimizer_of, schedule_of
 from skipnorm.training.order import NOISE, number
@@ -22,10 +22,10 @@ __all__ = ["Learner"]
 
 
 class Learner:
-    """A network, its optimiser and its batches, after ``step`` updates."""
+    """A network, its optimiser and its batches, after ``step`` updates, one that was lost included."""
 
     def __init__(
-        self, network: nn.Module, batches: Batches, training: Training, loss: Loss, seed: int
+        self, network: nn.Module, batches: Source, training: Training, loss: Loss, seed: int
     ) -> None:
         self.network, self.batches, self.training = network.to(training.device), batches, training
         self.parameters = [each for each in network.parameters() if each.requires_grad]
@@ -60,8 +60,7 @@ class Learner:
             return
         self.optimizer.zero_grad()  # not before: the gradients tell why a loss was lost
         self._follow(loss)
-        if self.diverged is None:
-            self.step += 1
+        self.step += 1
 
     def _follow(self, loss: Tensor) -> None:
         if self.scaler is not None:
@@ -77,19 +76,32 @@ class Learner:
                 self.schedule.step()
 
     def _follow_scaled(self, loss: Tensor) -> None:
-        """A step whose scaled gradient overflows is left out, and the scale lowered."""
+        """A step whose scaled gradient overflows is left out, and the scale lowered.
+
+        Where it overflows without being scaled up, no lower scale would mend it: left out for ever,
+        the updates would make a run that diverged look like one that stands still.
+        """
         assert self.scaler is not None
+        scale = self.scaler.get_scale()
         torch.autograd.backward(self.scaler.scale(loss))
         if self.training.clip is not None:
             self.scaler.unscale_(self.optimizer)
             self._clip(self.training.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.scaler.get_scale() < scale <= 1:
+            self.diverged = Divergence(self.step, "gradient")
 
     def _clip(self, largest: float) -> bool:
         """Shorten the gradient; whether it was finite."""
-        norm = nn.utils.clip_grad_norm_(self.parameters, largest)
-        return math.isfinite(norm.item()) or finite(self._gradients())
+        gradients = self._gradients()
+        norm = nn.utils.get_total_norm(gradients)
+        if not math.isfinite(norm.item()):
+            if not finite(gradients):
+                return False
+            norm = nn.utils.get_total_norm([each.double() for each in gradients])
+        nn.utils.clip_grads_with_norm_(self.parameters, largest, norm)
+        return True
 
     def check(self) -> None:
         """Look at the parameters, which are not looked at in every step."""
@@ -101,6 +113,7 @@ class Learner:
             self.diverged = self._broken()
         else:
             self.diverged = Divergence(self.step, "blow_up" if math.isfinite(value) else "loss")
+            self.step += 1
 
     def _broken(self) -> Divergence:
         """The parameters are not finite: the last update did it, whose gradients are still there."""

@@ -1,14 +1,14 @@
 """The optimiser and the course of its learning rate, as torch has them."""
 
 from collections.abc import Callable, Iterable
-from pkgutil import resolve_name
 from typing import Any
 
 from torch import nn, optim
 from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from skipnorm.errors import TrainingError, nearest
+from skipnorm.errors import StudyError, TrainingError, nearest
+from skipnorm.reference import load
 from skipnorm.training.training import SCHEDULES, Training
 
 __all__ = ["optimizer_of", "schedule_of"]
@@ -118,9 +118,7 @@ def _function(named: Any, choices: dict[str, Callable[..., Any]], what: str) -> 
 
 def _imported(path: str, what: str) -> Callable[..., Any]:
     try:
-        found: Callable[..., Any] = resolve_name(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TrainingError(
-            f"expected {what} as 'pkg.module:function' that can be imported, found {path!r}: {error}."
-        ) from error
+        found: Callable[..., Any] = load(path)
+    except StudyError as error:
+        raise TrainingError(f"{what}: {error}") from error
     return found

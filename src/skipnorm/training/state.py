@@ -45,7 +45,9 @@ class State:
     """A network after so many updates.
 
     Args:
-        step: how many updates were made.
+        step: how many updates were made. Of a run that diverged, that in which it did is counted
+            too, so that no state before has this number: ``step == diverged.step + 1``, or 0 of a
+            network that was not finite from the start.
         network: the very module that is being trained, in training mode: measure it, or copy its
             state, but do not keep it.
         losses: the loss of every update so far, each before its update and on its own batch.

@@ -38,7 +38,8 @@ def train(
     global random states are the caller's, and whether a network is trained or measured in the meantime changes
     nothing of what comes after.
 
-    A run that diverges stops there, and its last state, whatever its step, says where and why.
+    A run that diverges stops there. One last state, whether its step is in `at` or not, says where and
+    why: it counts the update that was lost, so that its step is no earlier state's.
 
     Args:
         network: the module, changed in place and put into training mode, on the training's device.

@@ -160,7 +160,10 @@ def _positive(name: str, value: Any) -> float:
 
 
 def _milestones(shares: Any) -> tuple[float, ...]:
-    found = tuple(float(share) for share in shares)
+    try:
+        found = tuple(float(share) for share in shares)
+    except (TypeError, ValueError):
+        found = (math.nan,)
     if not all(0 < share < 1 for share in found) or list(found) != sorted(set(found)):
         raise TrainingError(
             f"expected milestones as rising shares of the steps, such as (0.5, 0.75), found {shares!r}."
@@ -169,7 +172,12 @@ def _milestones(shares: Any) -> tuple[float, ...]:
 
 
 def _pairs(settings: Any) -> tuple[tuple[str, Any], ...]:
-    pairs = dict(settings)
+    try:
+        pairs = dict(settings)
+    except (TypeError, ValueError):
+        raise TrainingError(
+            f"expected the optimiser's settings as a dict such as {{'momentum': 0.9}}, found {settings!r}."
+        ) from None
     if "lr" in pairs:
         raise TrainingError(
             f"expected the learning rate as rate={pairs['lr']!r}, found it in settings."

@@ -21,6 +21,8 @@ class Case:
     missing: int
     target: float
     band: Band
+    vanished: int = 0
+    """How many effects are 0 in a seed with a diverged run: a ratio to a loss that is infinite."""
 
     @property
     def diverged(self) -> int:
@@ -50,7 +52,7 @@ def cases(claim: Claim, evidence: xr.Dataset) -> list[Case]:
         target = _target(claim, evidence, row)
         _check_scale(claim, values, target)
         band = claim.prediction.band(target)
-        found.append(Case(name, values, int(gone.sum()), target, band))
+        found.append(Case(name, values, int(gone.sum()), target, band, _vanished(evidence, row)))
     return found
 
 
@@ -97,6 +99,15 @@ def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.Data
         }
     ).assign({RECORDED: xr.ones_like(ran, dtype=bool)})
     return nothing | (effect.isnull() & _measure(claim, filled).notnull())
+
+
+def _vanished(evidence: xr.Dataset, row: xr.DataArray) -> int:
+    """A finite loss over one that diverged is 0, which looks like a number as good as any."""
+    if DIVERGED_AT not in evidence or "seed" not in row.dims:
+        return 0
+    lost = xr.DataArray(np.isfinite(evidence[DIVERGED_AT].astype(float)))
+    of_seed = lost.any([dim for dim in lost.dims if dim != "seed"])
+    return int(((row == 0) & of_seed).sum())
 
 
 def _harmless(name: str) -> float:

@@ -44,8 +44,9 @@ def rule_by_tolerance(case: Case) -> Row:
 
 
 def is_ranked(case: Case, scale: Scale) -> bool:
-    """Whether the effects have ranks but no mean: one is not finite, or has no logarithm."""
-    return bool(case.diverged) or (scale == "log" and bool((case.values == 0).any()))
+    """Whether the effects have ranks but no mean: one is not finite, or 0 where that stands for it."""
+    broken = bool(case.diverged or case.vanished)
+    return broken or (scale == "log" and bool((case.values == 0).any()))
 
 
 def estimate(case: Case, scale: Scale, level: float) -> Estimate:
@@ -111,6 +112,7 @@ def _blank(case: Case) -> Row:
         "seeds": 0,
         "diverged": case.diverged,
         "unordered": case.unordered,
+        "vanished": case.vanished,
         "missing": case.missing,
         "ranked": False,
         "p": math.nan,

@@ -63,6 +63,17 @@ def reason(claim: Claim, row: Row, rows: list[Row], predicted: str) -> str:
     )
 
 
+def measured(effect: float, low: float, high: float, unit: str = "") -> str:
+    """An effect in print, to the digits that its interval deserves.
+
+    >>> measured(1.78823, 1.779, 1.797), measured(math.nan, -math.inf, math.inf)
+    ('1.788', 'undetermined')
+    """
+    if math.isnan(effect):
+        return "undetermined"
+    return number(effect, resolution(low, high)) + unit
+
+
 def _two_tests(row: Row) -> str:
     if math.isnan(row["tost_p"]):
         return ""
@@ -86,12 +97,11 @@ def _beside(row: Row) -> str:
 
 def _numbers(claim: Claim, row: Row, predicted: str) -> str:
     unit = f" {claim.unit}" if claim.unit else ""
+    effect = measured(row["effect"], row["low"], row["high"], unit)
     if isinstance(claim.prediction, Identity):
-        effect = number(abs(row["effect"]))
-        return f"at most {effect}{unit} and {_WITHIN[row['ruling']]} the tolerance ({predicted})."
-    effect = number(row["effect"], resolution(row["low"], row["high"])) + unit
-    if row["ranked"] and math.isnan(row["effect"]):
-        effect = "undetermined"
+        if not math.isnan(row["effect"]):
+            effect = f"at most {number(abs(row['effect']))}{unit}"
+        return f"{effect} and {_WITHIN[row['ruling']]} the tolerance ({predicted})."
     seeds = f"{row['seeds']} seeds" + (f", {row['diverged']} diverged" if row["diverged"] else "")
     seeds += f", {row['missing']} not run" if row["missing"] else ""
     if math.isnan(row["low"]):
@@ -113,6 +123,8 @@ def _outcome(claim: Claim, row: Row, predicted: str) -> str:
 
 
 def _why_ranked(row: Row) -> str:
+    if not row["diverged"] and row["vanished"]:
+        return f"{row['vanished']} of {row['seeds']} effects are 0 in a seed with a diverged run"
     if not row["diverged"]:
         return "an effect of zero has no logarithm"
     rank = "rank worst" if not row["unordered"] else f"{_unordered(row)}"

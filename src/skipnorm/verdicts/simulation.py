@@ -26,6 +26,9 @@ from skipnorm.verdicts.verdict import RULINGS, Ruling
 SEEDS = (5, 8, 12, 20)
 LEVEL = 0.95
 
+_QUARTILES = float(stats.norm.ppf(0.75) / stats.t.ppf(0.75, 3))
+"""Of the normal distribution, in those of Student's t with 3 degrees of freedom."""
+
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -59,7 +62,7 @@ def normal(random: np.random.Generator, seeds: int) -> np.ndarray:
 
 def heavy(random: np.random.Generator, seeds: int) -> np.ndarray:
     """Student's t with 3 degrees of freedom, with the quartiles of the normal."""
-    return random.standard_t(3, seeds) * float(stats.norm.ppf(0.75) / stats.t.ppf(0.75, 3))
+    return random.standard_t(3, seeds) * _QUARTILES
 
 
 def skewed(random: np.random.Generator, seeds: int) -> np.ndarray:
