@@ -1,26 +1,25 @@
 """What all pairs of per-sample gradients cost, as ratios to one gradient of the batch, in one thread.
 
-    python benchmarks/gradient_pairs.py
+    python benchmarks/gradient_pairs.py            about two minutes
 
 The bare gradient is forward and backward to all parameters, as in training. `vmap(grad)` forms every sample's gradient
-and multiplies the matrix by its transpose, the usual way; both agree, which is printed first. Times are medians over
-rounds in which all candidates take turns.
+and multiplies the matrix by its transpose, the usual way; both agree, which is printed first. `one batch` is a whole
+call: the network made ready and put back, a trial on three samples that shows whether they are mixed, all pairs, and
+their statistics. `of eight` is a batch in a list of eight, where the first two are done once.
 """
 
-import statistics
-import time
-from collections.abc import Callable
+import sys
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from transformers import ViTConfig, ViTForImageClassification
+from turns import milliseconds, ratio, taking_turns
 
 from skipnorm.networks.recipe import ConvNet, Perceptron
 from skipnorm.probes.shattering import gradient_correlation
 
-SAMPLES, CLASSES = 64, 10
-Job = Callable[[], object]
+SAMPLES, CLASSES, BATCHES = 64, 10, 8
 
 
 class Logits(nn.Module):
@@ -88,42 +87,41 @@ def off_diagonal(cosines: Tensor) -> float:
     return float(cosines[~torch.eye(len(cosines), dtype=torch.bool)].mean())
 
 
-def taking_turns(jobs: dict[str, Job], rounds: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for round_ in range(rounds + 1):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            if round_:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+def race(network: nn.Module, inputs: Tensor, targets: Tensor, rounds: int) -> None:
+    batch = (inputs, targets)
+    times = taking_turns(
+        {
+            "bare": lambda: bare(network, *batch),
+            "one batch": lambda: gradient_correlation(network, batch, method="layerwise"),
+            "of eight": lambda: gradient_correlation(
+                network, [batch] * BATCHES, method="layerwise"
+            ),
+            "vmap": lambda: by_vmap(network, *batch),
+        },
+        rounds,
+    )
+    found = {name: ratio(times, name, "bare") for name in ("one batch", "of eight", "vmap")}
+    print(
+        f"  {len(inputs):4d} samples, bare gradient {milliseconds(times, 'bare'):7.2f} ms: "
+        f"one batch {found['one batch']:5.2f} x, of eight {found['of eight'] / BATCHES:5.2f} x, "
+        f"vmap(grad) and a matrix product {found['vmap']:5.2f} x"
+    )
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    sizes = (16, 32, 64, 128) if "--sizes" in sys.argv or len(sys.argv) == 1 else (SAMPLES,)
     for title, (network, inputs) in cases().items():
-        targets = torch.randint(0, CLASSES, (SAMPLES,))
-        batch = (inputs, targets)
-        layerwise = gradient_correlation(network, batch, method="layerwise")
-        mine = float(layerwise.values["gradient_correlation"][0])
+        targets = torch.randint(0, CLASSES, (2 * SAMPLES,))
+        inputs = torch.cat([inputs, torch.randn_like(inputs)])
+        batch = (inputs[:SAMPLES], targets[:SAMPLES])
+        found = gradient_correlation(network, batch, method="layerwise")
+        mine = float(found.values["gradient_correlation"][0])
         theirs = off_diagonal(by_vmap(network, *batch))
-        times = taking_turns(
-            {
-                "bare gradient": lambda network=network, batch=batch: bare(network, *batch),
-                "gradient_correlation": lambda network=network, batch=batch: gradient_correlation(
-                    network, batch, method="layerwise"
-                ),
-                "vmap(grad), then matrix product": lambda network=network, batch=batch: by_vmap(
-                    network, *batch
-                ),
-            },
-            rounds=9,
-        )
-        base = times.pop("bare gradient")
-        print(f"\n{title}, {SAMPLES} samples: mean cosine {mine:.6f}, by vmap {theirs:.6f}")
-        print(f"  bare gradient: {base * 1e3:.2f} ms")
-        for name, taken in times.items():
-            print(f"    {name:34s} {taken / base:6.2f} x")
+        print(f"\n{title}: mean cosine {mine:.6f}, by vmap {theirs:.6f}")
+        for size in sizes:
+            rounds = 40 if "perceptron" in title else 7
+            race(network, inputs[:size], targets[:size], rounds)
 
 
 if __name__ == "__main__":

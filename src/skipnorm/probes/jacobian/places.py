@@ -15,7 +15,7 @@ from skipnorm.anatomy.preserve import untouched
 from skipnorm.anatomy.sighting import Sighting
 from skipnorm.anatomy.tensors import tensors_in
 from skipnorm.errors import ProbeError, nearest
-from skipnorm.probes.shattering.layerwise import rooted
+from skipnorm.probes.shattering.noted import rooted
 from skipnorm.probes.shattering.samples import main_output, rooted_inputs
 from skipnorm.probes.shattering.statistics import Run
 
