@@ -9,5 +9,6 @@ from skipnorm.figures.palette import SERIES, twins
 from skipnorm.figures.profile import profile
 from skipnorm.figures.strip import strip
 from skipnorm.figures.surface import surface
+from skipnorm.figures.traces import traces
 
-__all__ = ["SERIES", "intervals", "profile", "strip", "surface", "twins"]
+__all__ = ["SERIES", "intervals", "profile", "strip", "surface", "traces", "twins"]

@@ -31,6 +31,11 @@ CATALOGUE: tuple[Entry, ...] = (
         "and what do norms and skips change?",
         cost="2 minutes quick, 7 minutes full",
     ),
+    Entry(
+        name="shattering",
+        question="Are gradients shattered with depth, and do skips mend them?",
+        cost="half a minute quick, 2 minutes full",
+    ),
 )
 
 
