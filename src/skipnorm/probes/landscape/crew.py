@@ -65,7 +65,8 @@ class Ambience:
         torch.set_num_threads(self.threads)
         torch.set_float32_matmul_precision(self.precision)
         torch.set_default_dtype(self.dtype)
-        torch.use_deterministic_algorithms(self.deterministic)
+        if self.deterministic != torch.are_deterministic_algorithms_enabled():
+            torch.use_deterministic_algorithms(self.deterministic)
         stack.enter_context(sdpa_kernel([getattr(SDPBackend, name) for name in self.attention]))
         for kind, enabled, dtype in self.casts:
             if enabled:
