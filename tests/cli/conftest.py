@@ -18,9 +18,10 @@ def skipnorm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
-    def call(*words: str) -> Result:
+    def call(*words: str, **environment: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["skipnorm", *words])
-        return CliRunner().invoke(app, list(words), prog_name="skipnorm", env={"COLUMNS": "160"})
+        env = {"COLUMNS": "160", **environment}
+        return CliRunner().invoke(app, list(words), prog_name="skipnorm", env=env)
 
     return call
 

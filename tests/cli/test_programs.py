@@ -26,6 +26,15 @@ variants = {
 study = sn.Study("mine", variants, seeds=range(2), probes="moments")
 """
 
+TRAINED = """
+import skipnorm as sn
+
+net = sn.Perceptron(width=4, depth=1, inputs=64, outputs=10)
+training = sn.Training(steps=2, batch=8)
+variant = sn.Variant(net, sn.Digits(flat=True), batch=4, training=training)
+study = sn.Study("trained", {"one": variant}, seeds=range(1), probes="moments")
+"""
+
 SLOW = """
 import time
 from dataclasses import dataclass
@@ -103,6 +112,16 @@ def test_the_status_says_how_to_go_on(skipnorm, mystudy):
     (told,) = json.loads(skipnorm("status", "a folder", "--json").stdout)
     assert told["counts"]["missing"] == 1
     assert skipnorm("status", "nowhere").exit_code == Ending.FAILED
+
+
+def test_trained_states_are_kept_where_asked(skipnorm, mystudy, tmp_path):
+    (tmp_path / f"{mystudy}.py").write_text(TRAINED)
+    done = skipnorm("run", f"{mystudy}.py", *HERE, "--states", "shared")
+    assert done.exit_code == Ending.DONE, done.output
+    assert list(Path("shared").glob("*/step-2.pt"))
+    assert not Path("runs/trained/states").exists()
+    told = json.loads(skipnorm("status", "runs/trained", "--json").stdout)[0]
+    assert " --states shared " in told["command"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ def test_list_names_every_inquiry(skipnorm):
     assert all(entry.name in skipnorm("list").output for entry in CATALOGUE)
 
 
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_list_is_whole_on_a_narrow_terminal(skipnorm, columns):
+    lines = skipnorm("list", COLUMNS=columns).output.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    names = [line.split()[0] for line in lines if line[:1].isalpha()]
+    assert names[1:-1] == [entry.name for entry in CATALOGUE]
+    told = Counter(word for line in lines for word in line.split())
+    for entry in CATALOGUE:
+        assert not Counter(f"{entry.question} {entry.cost}".split()) - told
+
+
 def test_an_unknown_inquiry_is_answered_with_the_nearest(skipnorm):
     done = skipnorm("run", "propagatoin")
     assert done.exit_code == Ending.FAILED
@@ -123,12 +135,12 @@ def test_help_and_list_answer_at_once_and_without_torch(word):
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
-    spent = []
-    for _ in range(3):
+    for _ in range(5):  # the first time may have to compile
         begun = seconds()
         subprocess.run([sys.executable, "-c", code, word], check=True, capture_output=True)
-        spent.append(seconds() - begun)
-    assert min(spent) < 0.5
+        if (spent := seconds() - begun) < 0.5:
+            break
+    assert spent < 0.5
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)

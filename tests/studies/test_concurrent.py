@@ -18,7 +18,7 @@ from skipnorm.studies import claims
 from skipnorm.studies.claims import PATIENCE, Owner, claim_place, forget_dead, owner_of, take
 from skipnorm.studies.errand import Errand, errand
 from skipnorm.studies.manifest import collect, write_manifest
-from skipnorm.studies.outcome import failure, record
+from skipnorm.studies.outcome import failure, record, write_text
 from skipnorm.studies.run import complete
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="processes and signals of POSIX")
@@ -183,6 +183,31 @@ def test_what_failed_in_a_fellow_is_not_tried_again_but_old_failures_are(toywork
     assert (here(new).status, here(new).reason) == ("failed", "ValueError: meanwhile")
     assert not old.failure_file(tmp_path).exists()
     assert errand(tmp_path, [new])(new).status == "finished"
+
+
+def test_a_trial_whose_worker_died_after_writing_has_not_failed(toywork, tmp_path: Path):
+    (trial,) = toywork.trials(1)
+    work = errand(tmp_path, [trial])
+    work.carry_out(trial)
+    assert work.buried(failure(trial, StudyError("The worker process died"))).status == "kept"
+    assert not trial.failure_file(tmp_path).exists()
+
+
+def test_two_machines_that_write_the_same_file_do_not_share_a_draft(tmp_path: Path, monkeypatch):
+    """Processes of the same number (in containers, number 1) on one shared folder."""
+    drafts, replacing = [], Path.replace
+
+    def noted(draft: Path, target: Path):
+        drafts.append(draft.name)
+        if len(drafts) == 1:
+            write_text(target, "of the other")
+        return replacing(draft, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    write_text(tmp_path / "study.json", "mine")
+    assert len(set(drafts)) == 2
+    assert (tmp_path / "study.json").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
 
 
 TOGETHER = """

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from skipnorm.studies.outcome import Outcome
 from skipnorm.studies.plan import plan
 from skipnorm.studies.progress import bar, lines
 from skipnorm.studies.run import run
-from skipnorm.studies.workers import _cause
+from skipnorm.studies.workers import _cause, _Worker
 
 
 def outcomes(executor, work, study):
@@ -33,19 +34,30 @@ def test_every_trial_has_one_outcome(toyworld, name):
     found = outcomes(EXECUTORS[name], toyworld.well, toyworld.study(a=1, b=2))
     assert {outcome.status for outcome in found} == {"finished"}
     assert {outcome.reason for outcome in found} == {"1"}  # one thread
+    assert {outcome.details for outcome in found} == {
+        "0"
+    }  # a process of the trial's own ended well
 
 
-def test_a_dead_worker_costs_only_its_own_trial(toyworld):
-    found = outcomes(processes, toyworld.die_on_one, toyworld.study(a=1))
-    assert [outcome.status for outcome in found] == ["finished", "failed", "finished"]
+def test_a_dead_worker_costs_only_its_own_trial_and_what_one_raises_is_an_outcome(toyworld):
+    study = replace(toyworld.study(a=1), seeds=range(4))
+    found = outcomes(processes, toyworld.die_on_one_and_raise_on_two, study)
+    assert [outcome.status for outcome in found] == ["finished", "failed", "failed", "finished"]
     assert "signal SIGKILL" in found[1].reason
+    assert found[2].reason == "ValueError: seed two"
+    assert "die_on_one_and_raise_on_two" in found[2].details
 
 
-def test_what_a_worker_raises_is_an_outcome(toyworld):
-    found = outcomes(processes, toyworld.raise_on_one, toyworld.study(a=1))
-    assert [outcome.status for outcome in found] == ["finished", "failed", "finished"]
-    assert found[1].reason == "ValueError: seed one"
-    assert "raise_on_one" in found[1].details
+def test_a_worker_that_has_died_takes_no_trial(toyworld):
+    worker, (trial, *_) = _Worker(), plan(toyworld.study(a=1))
+    try:
+        assert worker.line.recv_bytes()  # it has begun
+        worker.process.kill()
+        worker.process.join()
+        assert worker.give(toyworld.well, trial) is False
+        assert worker.trial is None  # nothing to be reported as failed
+    finally:
+        worker.end()
 
 
 def test_what_cannot_be_sent_to_a_worker_is_refused(toyworld):

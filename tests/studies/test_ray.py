@@ -4,7 +4,9 @@ Truth: the in-process executor, bit for bit. The cluster is Ray's own test clust
 process group of its own on this machine.
 """
 
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from skipnorm.cli.main import Ending
 from skipnorm.errors import StudyError
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.errand import Errand
@@ -125,6 +128,54 @@ def test_a_trial_in_other_hands_is_left_to_them(
     trials[1].evidence_file(tmp_path).parent.mkdir(parents=True)
     trials[1].evidence_file(tmp_path).write_text("there")
     assert ended(list(on_ray(errand, trials[:2]))) == [(0, "elsewhere"), (1, "kept")]
+
+
+HELD = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
+import skipnorm as sn
+from skipnorm.tasks import Gaussian
+
+@dataclass(frozen=True)
+class Held:
+    def build(self, seed):
+        while seed and Path(__file__).with_name("hold").exists():
+            time.sleep(0.1)
+        return sn.Perceptron(width=4, depth=1, inputs=4, outputs=3).build(seed)
+
+variant = sn.Variant(Held(), Gaussian(4, covector=3), batch=4)
+study = sn.Study("held", {"one": variant}, seeds=range(2), probes="moments")
+"""
+
+
+def test_the_program_on_a_cluster_is_terminated_cleanly_and_goes_on(
+    cluster: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "held.py").write_text(HELD)
+    (tmp_path / "hold").touch()
+    words = [sys.executable, "-m", "skipnorm", "run", "held.py", "--on", "ray"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, cwd=tmp_path, **pipes) as running:
+        while not list(tmp_path.rglob("0-*.nc")):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.1)
+        running.terminate()
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == Ending.TERMINATED, err
+    assert out == ""
+    assert (
+        "Terminated. Finished trials are kept; go on with:\n  skipnorm run held.py --on ray" in err
+    )
+    assert "Traceback" not in err
+    assert status(tmp_path / "runs/held").counts["missing"] == 1
+    (tmp_path / "hold").unlink()
+    done = subprocess.run(words, cwd=tmp_path, check=False, **pipes)
+    assert done.returncode == Ending.DONE, done.stderr
+    assert "held: 2 of 2 trials done" in done.stdout
+    assert "held: 2/2 trials" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("claims/**/*.1"))
 
 
 @pytest.mark.slow

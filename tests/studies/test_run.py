@@ -96,8 +96,9 @@ def test_a_failure_is_forgotten_once_the_trial_succeeds(toyworld, tmp_path, monk
 def test_a_study_of_which_everything_fails_raises_whatever_is_asked(toyworld, tmp_path):
     network = toyworld.Number(fails_on=(0, 1, 2))
     study = Study("toy", {"bad": Variant(network, toyworld.Counting())}, seeds=range(3))
-    with pytest.raises(StudyError, match="3 of them failed"):
+    with pytest.raises(StudyError, match="3 of them failed") as caught:
         run(study, tmp_path, progress="off", failures="keep")
+    assert "failures='keep'" not in str(caught.value)  # there is no rest to take
 
 
 def test_a_damaged_file_is_set_aside_and_its_trial_done_again(toyworld, tmp_path, done):
@@ -148,6 +149,12 @@ def test_a_folder_says_what_it_holds(toyworld, tmp_path):
     manifest = read_manifest(tmp_path)
     assert (manifest.study, manifest.command) == ("toy", "skipnorm run toy")
     assert all(path.is_file() for path in manifest.files)
+
+
+def test_a_folder_of_another_version_says_so(tmp_path):
+    (tmp_path / "study.json").write_text('{"format": 2, "places": []}')
+    with pytest.raises(EvidenceError, match="another version: expected format 1, found 2"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}'])

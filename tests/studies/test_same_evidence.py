@@ -1,8 +1,11 @@
 """The same study gives the same evidence, bit for bit, on every executor. Truth: each other."""
 
+from functools import partial
+
 import pytest
 
 from skipnorm.networks.recipe import Perceptron
+from skipnorm.studies.executors import processes
 from skipnorm.studies.run import run
 from skipnorm.studies.study import Study, Variant
 from skipnorm.tasks import Digits, Gaussian
@@ -26,9 +29,10 @@ def study() -> Study:
     return Study("small", variants, seeds=range(2), at=(0, 3, "end"))
 
 
-def test_every_executor_gives_the_same_evidence(study, tmp_path):
+def test_another_process_gives_the_same_evidence(study, tmp_path):
     here = run(study, tmp_path / "here", executor="in_process", progress="off")
-    there = run(study, tmp_path / "there", executor="processes", progress="off")
+    one = partial(processes, workers=1)  # of several, each would only take its time to begin
+    there = run(study, tmp_path / "there", executor=one, progress="off")
     assert here.drop_attrs(deep=False).identical(there.drop_attrs(deep=False))
     assert dict(here.sizes)["variant"] == 3
     assert here["recorded"].sum("rate").values.tolist() == [[1, 1], [1, 1], [2, 2]]

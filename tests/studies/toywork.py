@@ -33,7 +33,7 @@ def evidence(trial: Trial, **more: float) -> xr.Dataset:
     return xr.Dataset({k: (dims, [[v]], MEANING) for k, v in values.items()}, coords)
 
 
-def perform(trial: Trial, folder: Path) -> Outcome:
+def perform(trial: Trial, folder: Path, *, states: Path | None = None) -> Outcome:
     """In place of the real thing: leaves a mark, rests, and writes the evidence."""
     with (folder / "marks").open("a") as file:
         file.write(f"{trial.seed}\n")

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import xarray as xr
@@ -70,7 +71,11 @@ def study(**gains: float) -> Study:
 
 
 def well(trial: Trial) -> Outcome:
-    return Outcome(trial, "finished", reason=os.environ["OMP_NUM_THREADS"])
+    """Tells its threads and the end of a process of its own, as a DataLoader has them."""
+    child = get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    return Outcome(trial, "finished", os.environ["OMP_NUM_THREADS"], str(child.exitcode))
 
 
 def die_on_one(trial: Trial) -> Outcome:
@@ -83,3 +88,9 @@ def raise_on_one(trial: Trial) -> Outcome:
     if trial.seed == 1:
         raise ValueError("seed one")
     return Outcome(trial, "finished")
+
+
+def die_on_one_and_raise_on_two(trial: Trial) -> Outcome:
+    if trial.seed == 2:
+        raise ValueError("seed two")
+    return die_on_one(trial)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import threading
 from enum import IntEnum
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from skipnorm.cli import models, operating, questions, standings
+from skipnorm.cli import linting, models, operating, questions, standings
 from skipnorm.cli.orders import InOrder
 from skipnorm.cli.printing import complain
 from skipnorm.errors import SkipnormError
@@ -38,8 +39,8 @@ _EPILOG = (
 _RESUMED = ("demo", "run")
 
 
-class _Terminated(KeyboardInterrupt):
-    """A request to end (SIGTERM), as schedulers of clusters send it: an interrupt by another name."""
+_terminated = threading.Event()
+"""A request to end (SIGTERM) came, as schedulers of clusters send it: an interrupt by another name."""
 
 
 class _Program(TyperGroup):
@@ -52,11 +53,9 @@ class _Program(TyperGroup):
             complain(str(error))
             raise typer.Exit(Ending.FAILED) from error
         except KeyboardInterrupt as error:
-            asked_to_end = isinstance(error, _Terminated)
-            complain(
-                _farewell(ctx.invoked_subcommand, "Terminated" if asked_to_end else "Interrupted")
-            )
-            raise typer.Exit(Ending.TERMINATED if asked_to_end else Ending.INTERRUPTED) from error
+            ending = Ending.TERMINATED if _terminated.is_set() else Ending.INTERRUPTED
+            complain(_farewell(ctx.invoked_subcommand, ending.name.capitalize()))
+            raise typer.Exit(ending) from error
 
 
 app = typer.Typer(
@@ -75,6 +74,7 @@ app.command("run")(questions.run)
 app.command("report")(questions.report)
 app.command("status")(standings.status)
 app.command("anatomy")(models.anatomy)
+app.command("lint")(linting.lint)
 app.command("measure")(models.measure)
 app.command("operate", cls=InOrder)(operating.operate)
 
@@ -91,7 +91,9 @@ def _this_command() -> str:
 
 
 def _terminate(number: int, frame: Any) -> None:
-    raise _Terminated
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what is at work is being ended
+    _terminated.set()
+    raise KeyboardInterrupt
 
 
 def main() -> None:

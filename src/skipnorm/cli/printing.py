@@ -26,14 +26,14 @@ def print_json(value: Any) -> None:
     say(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table of words: the first two columns stay whole, the others fold to the terminal's width."""
-    _print(columns, rows, folds=True)
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int = 2) -> None:
+    """A table of words: the first columns stay whole, the others fold to the terminal's width."""
+    _print(columns, rows, whole=whole)
 
 
 def print_numbers(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table of numbers: nothing folds, it may be wider than the terminal."""
-    _print(columns, rows, folds=False)
+    _print(columns, rows, whole=None)
 
 
 def wide_enough(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
@@ -44,7 +44,7 @@ def wide_enough(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
     return sum(widths) + 3 * len(widths) <= Console().width
 
 
-def _print(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folds: bool) -> None:
+def _print(columns: Sequence[str], rows: Iterable[Sequence[str]], *, whole: int | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -52,11 +52,11 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[str]], *, folds: bool
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, no_wrap=index < 2 or not folds, overflow="fold")
+        table.add_column(column, no_wrap=whole is None or index < whole, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = Console()
-    if not folds:
+    if whole is None:
         wanted = Console(width=10_000).measure(table).maximum
         console = Console(width=max(console.width, wanted))
     console.print(table)

@@ -57,6 +57,10 @@ Gpus = Annotated[
 Seeds = Annotated[
     int | None, typer.Option(min=1, help="how many seeds; fewer than five decide nothing")
 ]
+States = Annotated[
+    Path | None,
+    typer.Option(help="folder of trained networks that several runs share; else each has its own"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print data instead of tables")]
 Decided = Annotated[
     bool, typer.Option("--decided", help="end with exit code 4 if a claim stays undecided")
@@ -69,6 +73,7 @@ def demo(
     seeds: Seeds = None,
     on: On = Where.processes,
     gpus: Gpus = 0.0,
+    states: States = None,
     as_json: Json = False,
     decided: Decided = False,
 ) -> None:
@@ -76,7 +81,7 @@ def demo(
     from skipnorm.inquiries import CATALOGUE
 
     answers = [
-        _answer(entry.name, out / entry.name, scale=scale, seeds=seeds, on=on, gpus=gpus)
+        _answer(entry.name, out / entry.name, scale, seeds=seeds, on=on, gpus=gpus, states=states)
         for entry in CATALOGUE
     ]
     _finish(answers, out / "report.html", as_json=as_json, decided=decided)
@@ -90,7 +95,7 @@ def list_(as_json: Json = False) -> None:
         print_json([vars(entry) for entry in CATALOGUE])
         return
     rows = [(entry.name, entry.question, entry.cost) for entry in CATALOGUE]
-    print_table(["inquiry", "question", "cost on two cores"], rows)
+    print_table(["inquiry", "question", "cost on two cores"], rows, whole=1)
     say("Run one with: skipnorm run NAME")
 
 
@@ -110,6 +115,7 @@ def run(
     seeds: Seeds = None,
     on: On = Where.processes,
     gpus: Gpus = 0.0,
+    states: States = None,
     as_json: Json = False,
     decided: Decided = False,
 ) -> None:
@@ -118,7 +124,7 @@ def run(
     May be started several times, also on several machines that share the folder: they share the
     work. Stopped by whatever means, it goes on where it was.
     """
-    answer = _answer(name, out, scale=scale, seeds=seeds, on=on, gpus=gpus)
+    answer = _answer(name, out, scale, seeds=seeds, on=on, gpus=gpus, states=states)
     page = answer.manifest.folder / "report.html"
     _finish([answer], page, as_json=as_json, decided=decided)
 
@@ -139,7 +145,14 @@ def report(
 
 
 def _answer(
-    target: str, out: Path | None, *, scale: Size, seeds: int | None, on: Where, gpus: float
+    target: str,
+    out: Path | None,
+    scale: Size,
+    *,
+    seeds: int | None,
+    on: Where,
+    gpus: float,
+    states: Path | None,
 ) -> Answer:
     from skipnorm.cli.asked import asked
     from skipnorm.cli.pages import answer_of
@@ -152,9 +165,15 @@ def _answer(
     words = ["skipnorm", "run", target, "--scale", scale.value, "--on", on.value]
     words += ["--seeds", str(seeds)] if seeds else []
     words += ["--gpus", f"{gpus:g}"] if gpus else []
-    command = shlex.join([*words, "--out", str(folder)])
+    words += ["--states", str(states)] if states else []
     run_study(
-        study, folder, executor=executor, failures="keep", command=command, source=found.source
+        study,
+        folder,
+        executor=executor,
+        failures="keep",
+        states=states,
+        command=shlex.join([*words, "--out", str(folder)]),
+        source=found.source,
     )
     return answer_of(folder)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +32,19 @@ def status(
         print_json([one.to_dict() for one in found])
     else:
         for one in found:
-            say(str(one))
+            say(_fitted(str(one)))
     if not all(one.complete for one in found):
         raise typer.Exit(Ending.INCOMPLETE)
+
+
+def _fitted(text: str) -> str:
+    """Long lines folded to the width of the terminal, if it is one; a command stays in one piece."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    told, begun, command = text.partition("\nGo on with:\n")
+    lines = (
+        textwrap.fill(line, width, subsequent_indent=" " * 4, break_on_hyphens=False)
+        for line in told.splitlines()
+    )
+    return "\n".join(lines) + begun + command

@@ -21,7 +21,9 @@ from skipnorm.studies.states import states_folder
 __all__ = ["APART", "Files", "Token", "luggage", "serve", "token", "unpacked"]
 
 Files = Mapping[str, bytes]
-"""Files by their path within the study's folder."""
+"""Files by their path within the study's folder, where ``states`` stands for the folder of all states."""
+
+_STATES = "states"
 
 APART = "apart"
 """The answer of a machine that has not the study's folder and was given no luggage."""
@@ -34,45 +36,56 @@ class Token:
     name: str = ""
     storage: str = "auto"
 
-    def is_seen_in(self, folder: Path) -> bool:
-        """Whether files written to the folder here are in the study."""
+    def is_seen_by(self, work: Errand) -> bool:
+        """Whether files written to the folders of some work here are in the study."""
         if self.storage == "auto":
-            return (folder / self.name).is_file()
+            shared = work.states is None or (work.states / self.name).is_file()
+            return shared and (work.folder / self.name).is_file()
         return self.storage == "shared"
 
 
 @contextmanager
 def token(work: Any, storage: str) -> Iterator[Token]:
-    """A token in the folder of some work while it is done; none where storage is known."""
+    """A token in the folders of some work while it is done; none where storage is known."""
     made = Token(f".shared-{uuid4().hex}", storage)
-    if storage != "auto" or not isinstance(work, Errand):
-        yield made
-        return
-    path = work.folder / made.name
-    with suppress(OSError):
-        path.touch()
+    folders: list[Path] = []
+    if storage == "auto" and isinstance(work, Errand):
+        folders = [work.folder, *([work.states] if work.states else [])]
+    for folder in folders:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / made.name).touch()
     try:
         yield made
     finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+        for folder in folders:
+            with suppress(OSError):
+                (folder / made.name).unlink(missing_ok=True)
 
 
 def luggage(work: Errand, trial: Trial) -> Files:
     """What a trial builds on: earlier readings of the same states, and the states themselves."""
-    states = states_folder(work.folder) / trial.training_key if trial.training_key else None
-    found = trial.related_files(work.folder)
-    if states is not None and states.is_dir():
-        found += [path for path in sorted(states.rglob("*")) if path.is_file()]
-    return {path.relative_to(work.folder).as_posix(): path.read_bytes() for path in found}
+    files = {_name(work, path): path for path in trial.related_files(work.folder)}
+    if trial.training_key:
+        states = states_folder(work.folder, work.states)
+        for path in sorted((states / trial.training_key).glob("*.pt")):
+            files[f"{_STATES}/{path.relative_to(states).as_posix()}"] = path
+    found: dict[str, bytes] = {}
+    for name, path in files.items():
+        with suppress(FileNotFoundError):  # replaced or set aside this moment
+            found[name] = path.read_bytes()
+    return found
 
 
 def unpacked(work: Errand, outcome: Outcome, files: Files) -> Outcome:
     """The outcome of a trial done apart, once its files are in the study's folder; evidence last."""
-    last = outcome.trial.evidence_file(work.folder)
+    last = _name(work, outcome.trial.evidence_file(work.folder))
+    states = states_folder(work.folder, work.states)
     try:
-        for name in sorted(files, key=lambda name: work.folder / name == last):
-            write_bytes(work.folder / name, files[name])
+        for name in sorted(files, key=lambda name: name == last):
+            room, _, rest = name.partition("/")
+            place = states / rest if room == _STATES else work.folder / name
+            write_bytes(place, files[name])
         if outcome.status != "finished":
             return outcome
         outcome.trial.failure_file(work.folder).unlink(missing_ok=True)
@@ -94,7 +107,7 @@ def serve(order: bytes, paths: Sequence[str], taken: Files | None) -> bytes:
         work, trial, proof = pickle.loads(order)
         if not isinstance(work, Errand):
             outcome = work(trial)
-        elif proof.is_seen_in(work.folder):
+        elif proof.is_seen_by(work):
             outcome = work.carry_out(trial)
         elif taken is None:
             return pickle.dumps((APART, "", "", "", {}))
@@ -111,10 +124,15 @@ def _done_apart(work: Errand, trial: Trial, taken: Files) -> tuple[Outcome, File
         folder = Path(name)
         for file, content in taken.items():
             write_bytes(folder / file, content)
-        outcome = replace(work, folder=folder).carry_out(trial)
+        outcome = replace(work, folder=folder, states=None).carry_out(trial)
         left = {
             path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in folder.rglob("*")
-            if path.is_file() and path.name != "ledger.jsonl"
+            for room in (_STATES, "trials", "failed")
+            for path in (folder / room).rglob("*")
+            if path.is_file() and not path.name.startswith((".", "claim."))
         }
         return outcome, {file: new for file, new in left.items() if taken.get(file) != new}
+
+
+def _name(work: Errand, path: Path) -> str:
+    return path.relative_to(work.folder).as_posix()

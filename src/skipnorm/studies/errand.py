@@ -23,11 +23,12 @@ class Errand:
 
     ``failed_before`` are the failures that were on record when the study was started, each with
     the time of its file: those are tried again, while a failure that a fellow process has recorded
-    since then is taken as it is.
+    since then is taken as it is. ``states`` is where trained states are kept, if not in the folder.
     """
 
     folder: Path
     failed_before: frozenset[tuple[str, int]] = frozenset()
+    states: Path | None = None
 
     def __call__(self, trial: Trial) -> Outcome:
         """Claim a trial and do it; or say that it is in other hands, or what became of it there."""
@@ -60,7 +61,7 @@ class Errand:
 
     def carry_out(self, trial: Trial) -> Outcome:
         """Do a trial, whoever else may be at it, and note what was written."""
-        outcome = perform(trial, self.folder)
+        outcome = perform(trial, self.folder, states=self.states)
         return self.noted(outcome) if outcome.status == "finished" else outcome
 
     def noted(self, outcome: Outcome) -> Outcome:
@@ -71,12 +72,17 @@ class Errand:
         return replace(outcome, diverged=diverged)
 
     def buried(self, outcome: Outcome) -> Outcome:
-        """A failed outcome that is surely on record, with no claim left by a worker that died."""
+        """A failed outcome, surely on record and with no claim left by a worker that died.
+
+        One whose evidence is there all the same, because its worker died thereafter, has not failed.
+        """
+        settled = None
         with suppress(OSError):
-            if self.settled(outcome.trial) is None:
+            settled = self.settled(outcome.trial)
+            if settled is None:
                 record(outcome, self.folder)
         forget_dead(self._place(outcome.trial))
-        return outcome
+        return settled if settled is not None and settled.status == "kept" else outcome
 
     def is_free(self, trial: Trial) -> bool:
         """Whether no living process has a trial in hand."""
@@ -87,10 +93,11 @@ class Errand:
         return claim_place(self.folder, trial.evidence_file(self.folder))
 
 
-def errand(folder: Path, trials: Sequence[Trial]) -> Errand:
+def errand(folder: Path, trials: Sequence[Trial], states: Path | None = None) -> Errand:
     """The errand of a run that begins now and tries again what has failed before."""
-    states = (_state(trial.failure_file(folder)) for trial in trials)
-    return Errand(folder.absolute(), frozenset(state for state in states if state is not None))
+    found = (_state(trial.failure_file(folder)) for trial in trials)
+    failed_before = frozenset(state for state in found if state is not None)
+    return Errand(folder.absolute(), failed_before, states.absolute() if states else None)
 
 
 def _state(path: Path) -> tuple[str, int] | None:

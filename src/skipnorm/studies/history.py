@@ -26,6 +26,7 @@ _ENDS = (
         "diverged_at", (), "update", "update in which the run diverged; NaN if none", "definition"
     ),
     Quantity("diverged_because", (), "1", "what was the first thing to go wrong", "definition"),
+    Quantity("last_step", (), "update", "after how many updates it was read last", "definition"),
 )
 _CURVES = (
     Quantity(
@@ -39,16 +40,18 @@ _CURVES = (
 )
 
 
-def history(state: State | None, training: Training) -> xr.Dataset:
+def history(state: State | None, training: Training, last: int) -> xr.Dataset:
     """The run up to a state, small enough to be kept with every trial.
 
     The curves stand along ``update``, the number of updates made, by equal factors up to the last of
     the training: where the run did not come so far they are NaN. ``diverged_at`` counts updates
-    from 0; ``diverged_because`` is empty where the run did not diverge.
+    from 0; ``diverged_because`` is empty where the run did not diverge. ``last_step`` is the last
+    step that was asked for, also where the run did not come so far: variants may differ in it.
     """
     lost = None if state is None else state.diverged
     at = math.nan if lost is None else float(lost.step)
     values = {"diverged_at": at, "diverged_because": "" if lost is None else lost.cause}
+    values["last_step"] = last
     ends = log_spaced(training.steps, POINTS)[1:]
     if not ends:
         return label(values, _ENDS, {}, {})

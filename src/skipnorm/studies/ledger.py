@@ -90,6 +90,7 @@ def distrust(trial: Trial, folder: Path, ledger: Ledger) -> str:
     """Why the evidence file of a trial cannot be trusted; empty where it can.
 
     A file that the ledger does not vouch for is read and must be evidence of this very trial.
+    What to try, which an error says behind a semicolon, is left out: the trial is done again.
     """
     from skipnorm.evidence import read
 
@@ -99,7 +100,7 @@ def distrust(trial: Trial, folder: Path, ledger: Ledger) -> str:
             return ""
         found = mismatch(trial, read(path))
     except (EvidenceError, OSError) as error:
-        return str(error)
+        return str(error).partition("; ")[0]
     if not found:
         ledger.enter(path, diverged=divergence(path))
     return found
@@ -107,16 +108,15 @@ def distrust(trial: Trial, folder: Path, ledger: Ledger) -> str:
 
 def mismatch(trial: Trial, evidence: xr.Dataset) -> str:
     """Where the labels of some evidence are not those of a trial, in words; empty where they are."""
-    labels = {"variant": trial.name, "seed": trial.seed}
-    rate = getattr(trial, "rate", None)
-    if rate is not None:
-        labels["rate"] = rate
-    for name, expected in labels.items():
-        found = evidence[name].values.reshape(-1).tolist() if name in evidence.coords else None
-        if found != [expected]:
-            return (
-                f"it is not the evidence of this trial: expected {name} {expected!r}, found {found}"
-            )
+    expected: dict[str, object] = {"variant": [trial.name], "seed": [trial.seed]}
+    if trial.rate is not None:  # of a grid
+        expected["rate"] = [trial.rate]
+    elif trial.variant.training is not None:
+        expected["rate"] = trial.variant.training.rate
+    for name, label in expected.items():
+        found = evidence[name].values.tolist() if name in evidence.coords else None
+        if found != label:
+            return f"it is not the evidence of this trial: expected {name} {label!r}, found {found}"
     return ""
 
 

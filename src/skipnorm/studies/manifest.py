@@ -66,8 +66,8 @@ def write_manifest(
 ) -> None:
     """Say in the folder which study lives there and which files are its trials.
 
-    A folder that says so already is left as it is, so that a finished study can be opened where
-    nothing can be written.
+    A folder that says so already is left as it is. Where nothing can be written, it is enough that it
+    names the same trials, so that a finished study can be opened there by whatever command.
 
     Raises:
         StudyError: the folder cannot be written to.
@@ -89,6 +89,10 @@ def write_manifest(
     try:
         write_text(path, text)
     except OSError as error:
+        files = tuple(trial.evidence_file(folder) for trial in trials)
+        with suppress(EvidenceError):
+            if read_manifest(folder).files == files:
+                return
         raise StudyError(
             f"A study needs a folder that can be written to, but {str(folder)!r} cannot: {error}. "
             "Choose another, or make room."
@@ -121,21 +125,19 @@ def read_manifest(folder: str | Path) -> Manifest:
         )
     try:
         text = json.loads(path.read_text(encoding="utf-8"))
-        places = tuple(_place(trial, folder) for trial in text["trials"])
-        manifest = Manifest(
-            folder, text["study"], text["command"], places, str(text.get("source", ""))
-        )
+        if text["format"] == _FORMAT:
+            places = tuple(_place(trial, folder) for trial in text["trials"])
+            source = str(text.get("source", ""))
+            return Manifest(folder, text["study"], text["command"], places, source)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvidenceError(
             f"The file {str(path)!r} is damaged ({error}): expected what a study writes there. "
             "Run the study again; finished trials are kept."
         ) from error
-    if text.get("format") != _FORMAT:
-        raise EvidenceError(
-            f"The study in {str(folder)!r} was written by another version: expected format "
-            f"{_FORMAT}, found {text.get('format')!r}. Run it again with this version."
-        )
-    return manifest
+    raise EvidenceError(
+        f"The study in {str(folder)!r} was written by another version: expected format "
+        f"{_FORMAT}, found {text['format']!r}. Run it again with this version."
+    )
 
 
 def _place(trial: dict[str, str], folder: Path) -> Place:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +178,8 @@ def _cluster(ray: ModuleType) -> Iterator[None]:
         yield
         return
     try:
-        ray.init(log_to_driver=False, logging_level="ERROR")
+        with _own_sigterm():
+            ray.init(log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         address = os.environ.get("RAY_ADDRESS", "")
         raise StudyError(
@@ -188,6 +191,19 @@ def _cluster(ray: ModuleType) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """What answers SIGTERM is as before: Ray would end the program on the spot."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _slots(resources: Mapping[str, float], *, cpus: float, gpus: float) -> int:

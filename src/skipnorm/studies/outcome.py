@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from skipnorm.studies.plan import Trial
 
@@ -77,7 +77,7 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, making its folder where needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         draft.write_bytes(content)
         draft.replace(path)

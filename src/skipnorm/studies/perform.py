@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skipnorm.errors import StudyError
+from skipnorm.errors import EvidenceError, StudyError
 from skipnorm.studies.history import history
 from skipnorm.studies.kept import Readings, kept_readings
+from skipnorm.studies.look import look, texts_of
 from skipnorm.studies.outcome import Outcome, failure, record
 from skipnorm.studies.plan import Trial
-from skipnorm.studies.reference import load
 from skipnorm.studies.scoring import SCORES, scored
 from skipnorm.studies.states import states_folder, visits
 
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["perform", "take"]
 
+Failures = dict[tuple[int, str], Exception]
+"""What was raised in place of readings, by step and by the text that names the probe."""
+
 
 def perform(trial: Trial, folder: Path, *, states: Path | None = None) -> Outcome:
     """Do a trial and keep its evidence, or keep the reason why there is none.
 
     What was read of the same states before is taken from there, and a state that is kept is not
     trained for again. Whatever the trial raises becomes its outcome, so that the rest of the study
-    goes on; only an interrupt passes through.
+    goes on; only an interrupt passes through. Where a probe raises, what the others found is kept
+    too, and the next try asks that one alone.
 
     Args:
         trial: what is to be done.
@@ -42,6 +46,7 @@ def perform(trial: Trial, folder: Path, *, states: Path | None = None) -> Outcom
     try:
         evidence = take(trial, folder, states=states)
         write(evidence, trial.evidence_file(folder))
+        trial.partial_file(folder).unlink(missing_ok=True)
         outcome = Outcome(trial, "finished", diverged=_diverged(evidence))
     except Exception as error:
         outcome = failure(trial, error)
@@ -57,21 +62,37 @@ def take(trial: Trial, folder: Path | None = None, *, states: Path | None = None
 
     A variant that learns adds ``step``, one with a grid of learning rates ``rate``. Without a folder
     nothing is kept. Depends on nothing but the trial: one torch thread, and a random state of its own.
+
+    Raises:
+        StudyError: a probe raised; what else was read is kept in the folder.
     """
-    from skipnorm.evidence import beside, provenance
     from skipnorm.studies.readings import questions
 
-    training = trial.variant.training
     with _alone(trial.seed, trial.variant.dtype):
         asked = questions(trial.probes)
-        texts = _texts(trial, asked)
+        texts = texts_of(trial, asked)
         known = kept_readings(trial, folder, texts) if folder is not None else {}
-        found, last = _found(trial, asked, known, folder and states_folder(folder, states))
-    readings = known | found
-    keys = [(at, text) for at in trial.at for text in texts if (at, text) in readings]
-    parts = [(readings[key], _place(trial, key[0])) for key in keys]
+        found, lost, last = _found(trial, asked, known, folder and states_folder(folder, states))
+    every = known | found
+    order = [(at, text) for at in trial.at for text in texts]
+    readings = {key: every[key] for key in order if key in every}
+    if lost:
+        failed = {text for _, text in lost}
+        rest = {key: each for key, each in readings.items() if key[1] not in failed}
+        if folder is not None and trial.group and rest:
+            _keep(_evidence(trial, rest, last), trial.partial_file(folder))
+        raise _unread(lost)
+    return _evidence(trial, readings, last)
+
+
+def _evidence(trial: Trial, readings: Readings, last: State | None) -> xr.Dataset:
+    """All readings side by side, with the history of the training."""
+    from skipnorm.evidence import beside, provenance
+
+    training = trial.variant.training
+    parts = [(reading, _place(trial, at)) for (at, _), reading in readings.items()]
     if training is not None:
-        parts.append((history(last, training), _place(trial)))
+        parts.append((history(last, training, trial.at[-1]), _place(trial)))
     evidence = beside(parts)
     if training is not None and trial.rate is None:
         evidence = evidence.assign_coords(rate=training.rate)
@@ -81,58 +102,46 @@ def take(trial: Trial, folder: Path | None = None, *, states: Path | None = None
 
 def _found(
     trial: Trial, asked: tuple[Question, ...], known: Readings, states: Path | None
-) -> tuple[Readings, State | None]:
-    """What was not read before, and the last state, which knows how the run went."""
-    texts = _texts(trial, asked)
+) -> tuple[Readings, Failures, State | None]:
+    """What was not read before, what raised, and the last state, which knows how the run went."""
+    texts = texts_of(trial, asked)
     missing = {at: [text for text in texts if (at, text) not in known] for at in trial.at}
     steps = {at for at, unread in missing.items() if unread}
     if trial.variant.training is not None:
         steps.add(trial.at[-1])
     found: Readings = {}
+    lost: Failures = {}
     last: State | None = None
     for network, state in visits(trial, sorted(steps), states):
         last = state
         if state is None or state.diverged is None:
             at = 0 if state is None else state.step
-            found |= {(at, t): d for t, d in _read(trial, network, asked, missing[at]).items()}
-    lost = {(at, SCORES) for at in steps if SCORES in missing[at]} - set(found)
-    return found | {key: scored(None, trial.variant.task) for key in lost}, last
+            seen, raised = look(trial, network, asked, missing[at])
+            found |= {(at, text): reading for text, reading in seen.items()}
+            lost |= {(at, text): error for text, error in raised.items()}
+    never = {(at, SCORES) for at in steps if SCORES in missing[at]} - set(found) - set(lost)
+    return found | {key: scored(None, trial.variant.task) for key in never}, lost, last
 
 
-def _texts(trial: Trial, asked: tuple[Question, ...]) -> tuple[str, ...]:
-    """What names the readings at one step: every probe, or all together where they are reduced."""
-    texts = tuple(question.text for question in asked)
-    if trial.variant.reduce is not None:
-        texts = ("; ".join(texts),)
-    return texts if trial.variant.training is None else (*texts, SCORES)
+def _keep(evidence: xr.Dataset, path: Path) -> None:
+    """For the next try; where that is impossible, it reads all of it again."""
+    from skipnorm.evidence import write
+
+    with suppress(EvidenceError):
+        write(evidence, path)
 
 
-def _read(
-    trial: Trial, network: Any, asked: tuple[Question, ...], unread: list[str]
-) -> Mapping[str, xr.Dataset]:
-    """The readings named, at one state."""
-    from skipnorm.evidence import beside
-    from skipnorm.studies.readings import answers
-
-    variant = trial.variant
-    whole = "; ".join(question.text for question in asked)
-    together = variant.reduce is not None
-    wanted = [each for each in asked if (whole if together else each.text) in unread]
-    batch = variant.task.batch(variant.batch, trial.seed)
-    found = answers(wanted, network, batch, variant.task, seed=trial.seed)
-    if together and found:
-        measured = beside([(each, {}) for each in found.values()])
-        found = {whole: _reduced(measured, variant.reduce)}
-    if SCORES in unread:
-        found[SCORES] = scored(network, variant.task)
-    return {text: _marked(each, text) for text, each in found.items()}
-
-
-def _marked(reading: xr.Dataset, text: str) -> xr.Dataset:
-    """Each variable says by which probe it was read."""
-    for variable in reading.data_vars.values():
-        variable.attrs["probe"] = text
-    return reading
+def _unread(lost: Failures) -> StudyError:
+    """What is said of the first probe that raised, and of how many there are."""
+    (at, text), error = next(iter(lost.items()))
+    rest, words = len(lost) - 1, str(error).rstrip(".")
+    more = f" So did {rest} more reading{'s' * (rest > 1)}." if rest else ""
+    found = StudyError(
+        f"The probe {text} raised after {at} updates: {type(error).__name__}: {words}.{more} What "
+        "the others found is kept; ask without it, or run the study again to try only what is missing."
+    )
+    found.__cause__ = error
+    return found
 
 
 def _place(trial: Trial, step: int | None = None) -> dict[str, Any]:
@@ -155,23 +164,6 @@ def _diverged(evidence: xr.Dataset) -> str:
     if "diverged_at" not in evidence or not (lost := evidence["diverged_at"]).notnull().all():
         return ""
     return f"at step {int(lost.item())}: {evidence['diverged_because'].item()}"
-
-
-def _reduced(
-    measured: xr.Dataset, reduce: str | Callable[[xr.Dataset], xr.Dataset] | None
-) -> xr.Dataset:
-    import xarray as xr
-
-    if reduce is None:
-        return measured
-    function: Callable[[Any], Any] = load(reduce) if isinstance(reduce, str) else reduce
-    reduced = function(measured)
-    if not isinstance(reduced, xr.Dataset):
-        raise StudyError(
-            f"A variant's reduce turns a dataset into a smaller one: expected an xarray.Dataset "
-            f"from {reduce!r}, found {type(reduced).__name__}."
-        )
-    return reduced
 
 
 @contextmanager

@@ -53,6 +53,11 @@ class Trial:
         """Where its numbers are kept."""
         return self._place(folder, "trials").with_suffix(".nc")
 
+    def partial_file(self, folder: Path) -> Path:
+        """Where that is kept which was read of it although a probe raised."""
+        place = self._place(folder, "trials")
+        return place.with_name(f"{place.name}.partial.nc")
+
     def failure_file(self, folder: Path) -> Path:
         """Where it is recorded that and why it failed, until it succeeds."""
         return self._place(folder, "failed").with_suffix(".json")

@@ -13,7 +13,17 @@ from typing import TextIO
 from skipnorm.errors import StudyError, nearest
 from skipnorm.studies.outcome import Outcome
 
-__all__ = ["PROGRESS", "Progress", "Tell", "auto", "bar", "lines", "off", "progress_named"]
+__all__ = [
+    "PROGRESS",
+    "Progress",
+    "Tell",
+    "auto",
+    "bar",
+    "lines",
+    "off",
+    "progress_named",
+    "span",
+]
 
 Tell = Callable[[Sequence[Outcome]], None]
 Progress = Callable[[str, int], AbstractContextManager[Tell]]
@@ -23,23 +33,23 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @dataclass
 class _Tally:
-    """How many trials have come to an end, and how: the numbers behind a bar or a line."""
+    """How many trials have come to an end, and how: the numbers behind a bar or a line.
+
+    Those that were there at the start do not count for the pace; what fellow processes do, does.
+    """
 
     total: int
-    kept: int = 0
+    done: int = 0
     fresh: int = 0
     failed: int = 0
     diverged: int = 0
     begun: float = field(default_factory=lambda: time.monotonic())
 
-    @property
-    def done(self) -> int:
-        return self.kept + self.fresh
-
     def add(self, outcomes: Sequence[Outcome]) -> None:
         statuses = [outcome.status for outcome in outcomes]
-        self.kept += statuses.count("kept")
-        self.fresh += statuses.count("finished") + statuses.count("failed")
+        ended = len(statuses) - statuses.count("damaged")
+        self.fresh += ended if self.done else ended - statuses.count("kept")
+        self.done += ended
         self.failed += statuses.count("failed")
         self.diverged += sum(bool(outcome.diverged) for outcome in outcomes)
 
@@ -53,11 +63,11 @@ class _Tally:
         if not self.fresh or seconds <= 0:
             return []
         rate, left = self.fresh / seconds, self.total - self.done
-        told = [f"{rate:.1f} trials/s" if rate >= 0.5 else f"{_span(1 / rate)} a trial"]
-        return told + ([f"about {_span(left / rate)} left"] if left else [])
+        told = [f"{rate:.1f} trials/s" if rate >= 0.5 else f"{span(1 / rate)} a trial"]
+        return told + ([f"about {span(left / rate)} left"] if left else [])
 
     def passed(self) -> str:
-        return _span(time.monotonic() - self.begun)
+        return span(time.monotonic() - self.begun)
 
 
 @contextmanager
@@ -77,15 +87,16 @@ def bar(study: str, total: int) -> Iterator[Tell]:
         TextColumn,
         TimeElapsedColumn,
     )
+    from rich.table import Column
     from rich.text import Text
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[trouble]}", style="red"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[pace]}", style="dim"),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[pace]}", style="dim", table_column=Column()),  # wraps, as the bar
     )
     tally = _Tally(total)
     with Progress(*columns, console=Console(stderr=True)) as shown:
@@ -159,10 +170,10 @@ def _damages(study: str, outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A span of time as people say it.
 
-    >>> _span(4), _span(150), _span(7320)
+    >>> span(4), span(150), span(7320)
     ('4 s', '2 min 30 s', '2 h 2 min')
     """
     whole = round(seconds)

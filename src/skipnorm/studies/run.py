@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from skipnorm.errors import StudyError
+from skipnorm.studies.claims import claim_place, take
 from skipnorm.studies.errand import Errand, errand
 from skipnorm.studies.executors import Executor, executor_named
 from skipnorm.studies.ledger import Ledger, distrust, set_aside
@@ -33,6 +34,7 @@ def run(
     executor: str | Executor = "in_process",
     progress: str | Progress = "auto",
     failures: Literal["raise", "keep"] = "raise",
+    states: str | Path | None = None,
     command: str = "",
     source: str = "",
 ) -> xr.Dataset:
@@ -52,6 +54,7 @@ def run(
             to outcomes.
         progress: ``"auto"``, ``"bar"``, ``"lines"``, ``"off"``, or a way of one's own.
         failures: what to do about trials that failed.
+        states: a folder of trained states that several studies share; within ``folder`` by default.
         command: what `status` and the report say to go on with.
         source: where the study was found: an inquiry's name, a file or ``pkg.module:study``.
 
@@ -64,7 +67,10 @@ def run(
     folder = Path(folder)
     trials = plan(study)
     write_manifest(study.name, trials, folder, command=command, source=source)
-    outcomes = complete(study.name, trials, folder, executor=executor, progress=progress)
+    shared = None if states is None else Path(states)
+    outcomes = complete(
+        study.name, trials, folder, executor=executor, progress=progress, states=shared
+    )
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed and (failures == "raise" or len(failed) == len(outcomes)):
         raise StudyError(_report(study.name, failed, total=len(outcomes), folder=folder))
@@ -79,12 +85,13 @@ def complete(
     *,
     executor: str | Executor,
     progress: str | Progress,
+    states: Path | None = None,
 ) -> list[Outcome]:
     """The outcome of every trial, after doing those whose evidence is not there or not sound."""
     kept, damaged, missing = _inspected(trials, folder)
     if not missing:
         return kept
-    on, work = executor_named(executor), errand(folder, missing)
+    on, work = executor_named(executor), errand(folder, missing, states)
     with progress_named(progress)(study, len(trials)) as tell:
         tell([*kept, *damaged])
         return kept + _done(on, work, missing, tell)
@@ -102,22 +109,30 @@ def _inspected(
         path = trial.evidence_file(folder)
         if not path.is_file():
             missing.append(trial)
-        elif reason := distrust(trial, folder, ledger):
-            damaged.append(Outcome(trial, "damaged", reason=_set_aside(path, reason)))
+        elif distrust(trial, folder, ledger):
             missing.append(trial)
+            if reason := _discarded(trial, folder):
+                damaged.append(Outcome(trial, "damaged", reason=reason))
         else:
             entry = ledger.entry(path)
             kept.append(Outcome(trial, "kept", diverged=entry.diverged if entry else ""))
     return kept, damaged, missing
 
 
-def _set_aside(path: Path, reason: str) -> str:
+def _discarded(trial: Trial, folder: Path) -> str:
+    """Why the file of a trial was set aside; empty where a fellow process has just seen to that."""
+    path = trial.evidence_file(folder)
     try:
-        return f"{reason} (kept as {set_aside(path).name})"
-    except OSError as error:
+        claim = take(claim_place(folder, path))
+        if claim is None:
+            return ""
+        with claim:
+            reason = distrust(trial, folder, Ledger(folder)) if path.is_file() else ""
+            return f"{reason} (kept as {set_aside(path).name})" if reason else ""
+    except (OSError, StudyError) as error:
         raise StudyError(
-            f"A file cannot be trusted and cannot be set aside either ({error}): expected evidence "
-            f"of the study in {str(path)!r}, found that {reason}. Move it away by hand."
+            f"A file that is not what the study wrote cannot be set aside ({error}): expected "
+            f"evidence of {trial} in {str(path)!r}. Move it away by hand."
         ) from error
 
 
@@ -132,14 +147,13 @@ def _done(on: Executor, work: Errand, missing: Sequence[Trial], tell: Tell) -> l
                 continue
             outcomes.append(work.buried(outcome) if outcome.status == "failed" else outcome)
             tell([outcome])
-        settled = [outcome for outcome in map(work.settled, waiting) if outcome is not None]
+        free = {id(trial) for trial in waiting if work.is_free(trial)}
+        ended = [(trial, work.settled(trial)) for trial in waiting if id(trial) in free]
+        settled = [outcome for _, outcome in ended if outcome is not None]
         outcomes += settled
         tell(settled)
-        known = {id(outcome.trial) for outcome in settled}
-        waiting = [trial for trial in waiting if id(trial) not in known]
-        missing = [trial for trial in waiting if work.is_free(trial)]
-        taken = {id(trial) for trial in missing}
-        waiting = [trial for trial in waiting if id(trial) not in taken]
+        missing = [trial for trial, outcome in ended if outcome is None]
+        waiting = [trial for trial in waiting if id(trial) not in free]
         if waiting and not missing:
             time.sleep(_PAUSE)
     return outcomes
@@ -148,8 +162,9 @@ def _done(on: Executor, work: Errand, missing: Sequence[Trial], tell: Tell) -> l
 def _report(study: str, failed: Sequence[Outcome], *, total: int, folder: Path) -> str:
     first = "\n".join(f"  {outcome.trial}: {outcome.reason}" for outcome in failed[:5])
     more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
+    rest = ", or take the rest with failures='keep'" if len(failed) < total else ""
     return (
         f"The study {study!r} expected {total} finished trials, {len(failed)} of them failed:\n"
         f"{first}{more}\nTheir tracebacks are in {str(folder / 'failed')!r}. Run the study again "
-        "to try only these, or take the rest with failures='keep'."
+        f"to try only these{rest}."
     )

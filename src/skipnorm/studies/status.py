@@ -14,6 +14,7 @@ from skipnorm.studies.claims import claim_place, owner_of
 from skipnorm.studies.ledger import Ledger, divergence
 from skipnorm.studies.manifest import Place, read_manifest
 from skipnorm.studies.outcome import reason_of
+from skipnorm.studies.progress import span
 
 __all__ = ["Standing", "Status", "status"]
 
@@ -71,12 +72,9 @@ class Status:
     def summary(self) -> str:
         """The counts in one line."""
         counts = self.counts
-        words = [f"{counts['done']} of {counts['trials']} trials done"]
-        words += [
-            f"{counts[state]} {state}"
-            for state in ("diverged", "running", "failed", "damaged")
-            if counts[state]
-        ]
+        lost = f" ({counts['diverged']} diverged)" if counts["diverged"] else ""
+        words = [f"{counts['done']} of {counts['trials']} trials done{lost}"]
+        words += [f"{counts[s]} {s}" for s in ("running", "failed", "damaged") if counts[s]]
         words += [f"{counts['missing']} not begun"] if counts["missing"] else []
         return f"{self.study}: {', '.join(words)}"
 
@@ -85,8 +83,11 @@ class Status:
         lines = [self.summary]
         for state in ("running", "failed", "damaged"):
             lines += _listed(state, [trial for trial in self.trials if trial.state == state])
+        lines += [f"  tracebacks: {Path(self.folder) / 'failed'}"] if self.counts["failed"] else []
         lines += _listed("diverged", [trial for trial in self.trials if trial.diverged])
         lines += [f"  set aside: {name}" for name in self.set_aside[:_LISTED]]
+        more = len(self.set_aside) - _LISTED
+        lines += [f"  and {more} more set aside (--json lists all)"] if more > 0 else []
         lines += [f"Go on with:\n  {self.command}"] if not self.complete else []
         return "\n".join(lines)
 
@@ -104,7 +105,8 @@ def status(folder: str | Path) -> Status:
     manifest = read_manifest(folder)
     ledger = Ledger(manifest.folder)
     trials = tuple(_standing(place, manifest.folder, ledger) for place in manifest.trials)
-    aside = sorted((manifest.folder / "trials").rglob("*.damaged*"))
+    rooms = (manifest.folder / "trials", manifest.folder / "states")
+    aside = sorted(path for room in rooms for path in room.glob("*/*.damaged*"))
     names = tuple(path.relative_to(manifest.folder).as_posix() for path in aside)
     return Status(manifest.study, str(manifest.folder), manifest.go_on, trials, names)
 
@@ -117,7 +119,7 @@ def _standing(place: Place, folder: Path, ledger: Ledger) -> Standing:
     owned = owner_of(claim_place(folder, place.evidence))
     if owned is not None and owned[1]:
         owner = owned[0]
-        since = f" for {_ago(owner.since)}" if owner.since else ""
+        since = f" for {span(max(0.0, time.time() - owner.since))}" if owner.since else ""
         return Standing(place.label, "running", reason=f"by {owner}{since}")
     if place.failure.is_file():
         return Standing(place.label, "failed", reason=reason_of(place.failure)[0])
@@ -133,7 +135,7 @@ def _of_evidence(path: Path, ledger: Ledger) -> tuple[State, str, str]:
         if not known:
             read(path)
     except (EvidenceError, OSError) as error:
-        return "damaged", "", str(error)
+        return "damaged", "", str(error).partition("; ")[0]
     entry = ledger.entry(path) if known else None
     return "done", entry.diverged if entry else divergence(path), ""
 
@@ -141,10 +143,6 @@ def _of_evidence(path: Path, ledger: Ledger) -> tuple[State, str, str]:
 def _listed(state: str, trials: list[Standing]) -> Iterator[str]:
     for trial in trials[:_LISTED]:
         said = trial.diverged if state == "diverged" else trial.reason
-        yield f"  {state}: {trial.trial}: {said}"
+        yield f"  {state}: {trial.trial}: {' '.join(said.split())}"
     if len(trials) > _LISTED:
         yield f"  and {len(trials) - _LISTED} more {state} (--json lists all)"
-
-
-def _ago(moment: float) -> str:
-    return f"{max(0.0, time.time() - moment):.0f} s"

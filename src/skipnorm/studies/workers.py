@@ -8,7 +8,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import current_process, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self
@@ -35,9 +35,15 @@ class _Worker:
         self.ready = False
         self.trial: Trial | None = None
 
-    def give(self, work: Callable[[Trial], Outcome], trial: Trial) -> None:
+    def give(self, work: Callable[[Trial], Outcome], trial: Trial) -> bool:
+        """Whether the trial was taken: one that has died meanwhile takes none."""
+        order = pickled((work, trial))
+        try:
+            self.line.send_bytes(order)
+        except OSError:  # its end is heard next, and it is replaced
+            return False
         self.trial = trial
-        self.line.send_bytes(pickled((work, trial)))
+        return True
 
     def end(self) -> None:
         self.line.close()
@@ -83,8 +89,9 @@ class Crew:
                     open_trials -= 1
                     yield outcome
             for worker in self._workers:
-                if worker.ready and worker.trial is None and waiting:
-                    worker.give(self._work, waiting.popleft())
+                idle = worker.ready and worker.trial is None and waiting
+                if idle and worker.give(self._work, waiting[0]):
+                    waiting.popleft()
 
     def _hear(self, worker: _Worker) -> Outcome | None:
         """What a worker has to say; silence at the end of the line is its death."""
@@ -105,7 +112,7 @@ class Crew:
         worker.end()
         if not worker.ready:
             raise StudyError(
-                f"A worker process ended before it could begin (exit code {code}): expected a "
+                f"A worker process ended before it could begin ({_cause(code)}): expected a "
                 "main script that can be imported. Put the call under "
                 "`if __name__ == '__main__':`, or use executor='in_process'."
             )
@@ -144,7 +151,7 @@ def pickled(order: Any) -> bytes:
     """
     try:
         return pickle.dumps(order)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever the way of pickling of some value raises
         raise StudyError(
             f"A trial cannot be sent to a worker: {error}. Expected recipes, tasks and "
             "functions defined at the top of a module. Or use executor='in_process'."
@@ -153,6 +160,7 @@ def pickled(order: Any) -> bytes:
 
 def _serve(line: Connection) -> None:
     """A worker's life: say that it is there, then do one trial after another."""
+    current_process().daemon = False  # the tasks of its trials may have processes of their own
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
