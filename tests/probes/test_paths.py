@@ -386,19 +386,13 @@ class Recomputing(nn.Module):
         return x
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-def test_gradient_checkpointing_changes_nothing_or_is_named() -> None:
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_changes_nothing(reentrant: bool) -> None:
     blocks, _ = linear(3)
     expected = paths(blocks, data(), loss="mse", **PLAIN).values
-    found = paths(Recomputing(blocks, reentrant=False), data(), loss="mse", **PLAIN).values
+    found = paths(Recomputing(blocks, reentrant), data(), loss="mse", **PLAIN).values
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-12, err_msg=name)
-    other = paths(Recomputing(blocks, reentrant=True), data(), loss="mse", **PLAIN)
-    np.testing.assert_allclose(
-        other.values["cut_loss_price"], expected["cut_loss_price"], rtol=1e-12
-    )
-    assert "path_mass" not in other.values
-    assert any("use_reentrant=False" in note for note in other.notes)
 
 
 class Around(nn.Module):

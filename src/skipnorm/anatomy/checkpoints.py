@@ -42,7 +42,7 @@ _reentrant = _module.CheckpointFunction
 _modern = _module._checkpoint_without_reentrant_generator
 
 
-class at_work:  # noqa: N801 - like all context managers here; a class, since generators cost more at every block
+class at_work:
     """The tap watches what this thread does."""
 
     def __init__(self, tap: Checkpointed) -> None:
@@ -75,7 +75,7 @@ def run_straight() -> Iterator[None]:
         yield
 
 
-class torch_prepared:  # noqa: N801
+class torch_prepared:
     """Let torch's checkpointing ask the taps at work, and make no fused call that would hide norms and skips."""
 
     def __enter__(self) -> None:
