@@ -57,3 +57,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("family x probe: compared with an independent computation")
         for line in table.text():
             terminalreporter.write_line(line)
+    operated = {
+        tuple(value): outcome == "passed"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        for name, value in getattr(report, "user_properties", ())
+        if name == "operated"
+    }
+    if operated:
+        from tests.surgery.table import text
+
+        terminalreporter.section("family x operation: compared with an independent computation")
+        for line in text(operated):
+            terminalreporter.write_line(line)

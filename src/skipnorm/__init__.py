@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skipnorm.anatomy.discover import anatomy
     from skipnorm.anatomy.sites import Activation, Anatomy, Norm, Skip
+    from skipnorm.audit.finding import Finding
+    from skipnorm.audit.lint import lint
     from skipnorm.errors import (
         AnatomyError,
         ClaimError,
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
         StudyError,
         SurgeryError,
         TaskError,
+        TrainingError,
     )
+    from skipnorm.evidence.outcomes import outcomes
+    from skipnorm.evidence.rates import best_of_grid, compare_rates
     from skipnorm.networks.recipe import ConvNet, OneLayer, Perceptron
     from skipnorm.studies.manifest import collect
     from skipnorm.studies.measure import measure
     from skipnorm.studies.run import run
+    from skipnorm.studies.status import status
     from skipnorm.studies.study import Study, Variant
     from skipnorm.studies.verbs import (
         activation,
@@ -41,38 +47,109 @@ if TYPE_CHECKING:
         shift_gradient,
         smoothness,
     )
-    from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near, Verdict, judge
+    from skipnorm.surgery import (
+        AddSkips,
+        CutSkips,
+        DropBranches,
+        FoldNorm,
+        FreezeAffine,
+        FreezeStatistics,
+        InsertNorm,
+        MoveNorm,
+        NoisyNorm,
+        Operation,
+        PermuteBlocks,
+        Reinitialize,
+        RemoveAffine,
+        ScaleSkips,
+        StandardizeWeights,
+        SwapNorm,
+        operate,
+        operations_of,
+        original,
+    )
+    from skipnorm.tasks import (
+        Batches,
+        Characters,
+        Cifar10,
+        Cifar100,
+        Digits,
+        FashionMnist,
+        Hub,
+        ImageFolder,
+        Mnist,
+        Mnist1d,
+        Npz,
+    )
+    from skipnorm.training import Training
+    from skipnorm.training.state import State
+    from skipnorm.training.train import train
+    from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent, Identity, Near, Verdict, judge
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "AddSkips",
     "Anatomy",
     "AnatomyError",
     "AtLeast",
     "AtMost",
+    "Batches",
+    "Characters",
+    "Cifar10",
+    "Cifar100",
     "Claim",
     "ClaimError",
     "ConvNet",
+    "CutSkips",
+    "Digits",
+    "DropBranches",
+    "Equivalent",
     "EvidenceError",
+    "FashionMnist",
+    "Finding",
+    "FoldNorm",
+    "FreezeAffine",
+    "FreezeStatistics",
+    "Hub",
     "Identity",
+    "ImageFolder",
+    "InsertNorm",
+    "Mnist",
+    "Mnist1d",
+    "MoveNorm",
     "Near",
     "NetworkError",
+    "NoisyNorm",
     "Norm",
+    "Npz",
     "OneLayer",
+    "Operation",
     "Perceptron",
+    "PermuteBlocks",
     "ProbeError",
+    "Reinitialize",
+    "RemoveAffine",
+    "ScaleSkips",
     "Skip",
     "SkipnormError",
+    "StandardizeWeights",
+    "State",
     "Study",
     "StudyError",
     "SurgeryError",
+    "SwapNorm",
     "TaskError",
+    "Training",
+    "TrainingError",
     "Variant",
     "Verdict",
     "activation",
     "anatomy",
+    "best_of_grid",
     "collect",
+    "compare_rates",
     "curvature",
     "drift",
     "gradient_correlation",
@@ -81,17 +158,26 @@ __all__ = [
     "jacobian",
     "judge",
     "landscape",
+    "lint",
     "measure",
+    "operate",
+    "operations_of",
+    "original",
+    "outcomes",
     "paths",
     "run",
     "scores",
     "shift_gradient",
     "smoothness",
+    "status",
+    "train",
 ]
 
 _HOMES = {
     "skipnorm.anatomy": ("anatomy",),
     "skipnorm.anatomy.sites": ("Activation", "Anatomy", "Norm", "Skip"),
+    "skipnorm.audit.finding": ("Finding",),
+    "skipnorm.audit.lint": ("lint",),
     "skipnorm.errors": (
         "AnatomyError",
         "ClaimError",
@@ -102,11 +188,15 @@ _HOMES = {
         "StudyError",
         "SurgeryError",
         "TaskError",
+        "TrainingError",
     ),
+    "skipnorm.evidence.outcomes": ("outcomes",),
+    "skipnorm.evidence.rates": ("best_of_grid", "compare_rates"),
     "skipnorm.networks.recipe": ("ConvNet", "OneLayer", "Perceptron"),
     "skipnorm.studies.manifest": ("collect",),
     "skipnorm.studies.measure": ("measure",),
     "skipnorm.studies.run": ("run",),
+    "skipnorm.studies.status": ("status",),
     "skipnorm.studies.study": ("Study", "Variant"),
     "skipnorm.studies.verbs": (
         "activation",
@@ -122,7 +212,53 @@ _HOMES = {
         "shift_gradient",
         "smoothness",
     ),
-    "skipnorm.verdicts": ("AtLeast", "AtMost", "Claim", "Identity", "Near", "Verdict", "judge"),
+    "skipnorm.surgery": (
+        "AddSkips",
+        "CutSkips",
+        "DropBranches",
+        "FoldNorm",
+        "FreezeAffine",
+        "FreezeStatistics",
+        "InsertNorm",
+        "MoveNorm",
+        "NoisyNorm",
+        "Operation",
+        "PermuteBlocks",
+        "Reinitialize",
+        "RemoveAffine",
+        "ScaleSkips",
+        "StandardizeWeights",
+        "SwapNorm",
+        "operate",
+        "operations_of",
+        "original",
+    ),
+    "skipnorm.tasks": (
+        "Batches",
+        "Characters",
+        "Cifar10",
+        "Cifar100",
+        "Digits",
+        "FashionMnist",
+        "Hub",
+        "ImageFolder",
+        "Mnist",
+        "Mnist1d",
+        "Npz",
+    ),
+    "skipnorm.training": ("Training",),
+    "skipnorm.training.state": ("State",),
+    "skipnorm.training.train": ("train",),
+    "skipnorm.verdicts": (
+        "AtLeast",
+        "AtMost",
+        "Claim",
+        "Equivalent",
+        "Identity",
+        "Near",
+        "Verdict",
+        "judge",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

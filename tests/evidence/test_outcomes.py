@@ -8,6 +8,7 @@ import xarray as xr
 
 from skipnorm.errors import EvidenceError
 from skipnorm.evidence.outcomes import direction, outcomes
+from skipnorm.evidence.rates import best_of_grid
 from skipnorm.verdicts import AtLeast, Claim, judge
 
 NAN, INF = math.nan, math.inf
@@ -51,6 +52,46 @@ def test_at_a_step_before_it_diverged_a_run_has_its_score() -> None:
     assert outcomes(found, "loss").values.tolist() == [INF, 0.5]
     with pytest.raises(EvidenceError, match=r"steps \[0, 50, 100\], found 60"):
         outcomes(found, "loss", step=60)
+
+
+def longer_and_shorter() -> xr.Dataset:
+    """Two runs of 100 updates and two of 50, of which the second each diverged in update 30."""
+    losses = [[[3.0, 2.0, 1.0], [3.0, NAN, NAN]], [[4.0, 0.5, NAN], [4.0, NAN, NAN]]]
+    return xr.Dataset(
+        {
+            "test_loss": (("variant", "seed", "step"), losses),
+            "diverged_at": (("variant", "seed"), [[NAN, 30.0], [NAN, 30.0]]),
+            "last_step": (("variant", "seed"), [[100, 100], [50, 50]]),
+            "recorded": (("variant", "seed"), [[True, True], [True, True]]),
+        },
+        {"variant": ["long", "short"], "seed": [0, 1], "step": [0, 50, 100]},
+    )
+
+
+def test_each_run_is_looked_at_where_it_ended() -> None:
+    found = longer_and_shorter()
+    assert outcomes(found, "test_loss").values.tolist() == [[1.0, INF], [0.5, INF]]
+    assert outcomes(found, "test_loss", step=50).values.tolist() == [[2.0, INF], [0.5, INF]]
+    short = found.sel(variant="short")
+    assert outcomes(short, "test_loss").values.tolist() == [0.5, INF]
+    assert outcomes(short.sel(seed=[0]).sel(step=[0]), "test_loss").values.tolist() == [4.0]
+    assert outcomes(found.sel(step=[0, 50]), "test_loss").values.tolist()[0][0] == 2.0
+
+
+def test_the_best_rate_of_each_variant_is_found_where_its_runs_ended() -> None:
+    """Rates 0.1 and 1; the shorter training is best at 0.1, the longer at 1."""
+    both = xr.concat([longer_and_shorter(), 2 * longer_and_shorter()[["test_loss"]]], "rate")
+    both = both.assign_coords(rate=[0.1, 1.0])
+    late = {"variant": "long", "seed": 0, "step": 100}
+    both["test_loss"].loc[{**late, "rate": 1.0}] = 0.25
+    both["validation_loss"] = both["test_loss"] + 1
+    dims = ("variant", "seed", "rate")
+    for name in ("last_step", "recorded", "diverged_at"):
+        one = longer_and_shorter()[name]
+        both[name] = one.expand_dims(rate=both["rate"].values).transpose(*dims)
+    best = best_of_grid(both.sel(seed=[0]))
+    assert best["test_loss"].values.tolist() == [[0.25], [0.5]]
+    assert best["best_rate"].values.tolist() == [[1.0], [0.1]]
 
 
 def test_a_finite_score_of_a_diverged_run_counts_for_nothing() -> None:

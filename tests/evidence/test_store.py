@@ -76,6 +76,24 @@ def test_a_truncated_file_is_named(tmp_path: Path, keep: float) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.9])
+def test_a_file_in_which_one_byte_has_changed_is_named(tmp_path: Path, share: float) -> None:
+    path = write(made_up(), tmp_path / "trial.nc")
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(EvidenceError, match=r"trial\.nc is damaged.*not what was written"):
+        read(path)
+
+
+def test_what_follows_the_content_is_no_hindrance_to_other_libraries(tmp_path: Path) -> None:
+    path = write(made_up(), tmp_path / "trial.nc")
+    theirs = xr.load_dataset(path, engine="h5netcdf")
+    np.testing.assert_array_equal(theirs["loss"], made_up()["loss"])
+    theirs.assign(loss=theirs["loss"] + 1).to_netcdf(path, engine="h5netcdf")
+    np.testing.assert_array_equal(read(path)["loss"], made_up()["loss"] + 1)
+
+
 def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
     text = tmp_path / "notes.nc"
     text.write_text("not a dataset")

@@ -19,10 +19,19 @@ def test_the_python_of_the_readme_runs(tmp_path: Path):
     assert blocks, "README.md should show some Python"
     script = tmp_path / "readme.py"
     script.write_text("\n".join(blocks), encoding="utf-8")
+    run = (
+        f"import runpy; runpy.run_path({str(script)!r}, run_name='readme')"  # no program: no study
+    )
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", run], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_shows_the_study_of_the_examples_whole():
+    example = (ROOT / "examples/study.py").read_text(encoding="utf-8")
+    assert len(example.splitlines()) <= 25
+    assert example in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_links_between_documents_lead_somewhere():

@@ -7,7 +7,7 @@ model and in what gradient checkpointing computes for a second time.
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from skipnorm.anatomy.operations import Operation, Role, operation
 from skipnorm.anatomy.sites import Address, Anatomy, Site, Skip
 from skipnorm.anatomy.taps import Tap, tapped
 from skipnorm.anatomy.tensors import operands_of
-from skipnorm.anatomy.terms import terms_of
+from skipnorm.anatomy.terms import Terms, terms_of
 from skipnorm.errors import SurgeryError, nearest
 
 __all__ = ["Alteration", "Edit", "Occasion", "altered"]
@@ -35,7 +35,9 @@ def _nothing_to_join(parts: Sequence[Tensor]) -> Tensor:
     raise SurgeryError("expected a skip, whose parts can be joined, found a norm or an activation.")
 
 
-@dataclass(frozen=True)
+@dataclass(
+    eq=False, slots=True
+)  # frozen ones take five times as long to make, at every call of a site
 class Occasion:
     """One execution of a site that is being altered.
 
@@ -50,6 +52,8 @@ class Occasion:
         parts: of a skip: the terms of its sum, or the pieces of its concatenation, in order. `site.shortcuts` and
             `site.branch` are positions among them.
         join: of a skip: puts such parts together as the network would have.
+        into: of a sum of two tensors that is written into the first: the two. An edit that writes its result there too,
+            and returns that tensor, spares the copies that the ports are.
     """
 
     site: Site
@@ -59,6 +63,7 @@ class Occasion:
     call: Callable[[Tensor], Tensor] = _nothing_to_call
     parts: Callable[[], list[Tensor]] = list
     join: Callable[[Sequence[Tensor]], Tensor] = _nothing_to_join
+    into: tuple[Any, ...] | None = None
 
     def __getitem__(self, port: str) -> Tensor:
         """The tensor at a port; an unknown port raises SurgeryError."""
@@ -108,6 +113,7 @@ class Alteration(Tap):
         super().__init__(network)
         self._edits = edits
         self._operations = {address.operation for address in edits}
+        self.attentive = "" in self._operations  # a module that is a site
         self._sought: dict[Any, Operation | None] = {}
 
     def __torch_function__(
@@ -133,24 +139,15 @@ class Alteration(Tap):
         kwargs: dict[str, Any],
     ) -> Any:
         """Carry out a torch call, or what the edit of its site says in its place."""
-        frame = self.frame
-        if frame is None or op.name not in self._operations:
-            return function(*args, **kwargs)
+        frame = self._stack.frames[-1]
         known = self._edits.get(frame.address(op.name))
         if known is None:
             return function(*args, **kwargs)
         site, edit = known
-        kept = (args[0].clone(), *args[1:]) if op.in_place else args
-        occasion = _occasion(site, frame.call.module, op, kept, kwargs)
-        edited = replace(
-            occasion,
-            original=lambda: function(*args, **kwargs),
-            call=lambda tensor: _called_on(tensor, site.operand, function, kept, kwargs),
-        )
-        result = edit(edited)
+        result = edit(_occasion(site, frame.call.module, op, function, args, kwargs))
         target = args[0] if op.in_place else kwargs.get("out")
         if isinstance(target, Tensor) and result is not target:
-            return target.copy_(result)
+            return _overwritten(target, result)
         return result
 
     def on_enter(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -167,6 +164,16 @@ class Alteration(Tap):
         site, edit = known
         ports = {"input": lambda: frame.inputs[0]}
         return edit(Occasion(site, frame.call.module, ports, lambda: result))
+
+
+def _overwritten(target: Tensor, result: Tensor) -> Tensor:
+    """The tensor with another value, which has nothing more to do with how the old one came about.
+
+    Else a gradient of zeros would go back there, and zero times infinity is NaN. A view has to stay one.
+    """
+    if target.requires_grad and not target.is_leaf and not target._is_view():
+        target.detach_()
+    return target.copy_(result)
 
 
 def _whole(frame: Frame) -> Address:
@@ -192,39 +199,84 @@ def _occasion(
     site: Site,
     module: nn.Module,
     op: Operation,
+    function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Occasion:
-    if not isinstance(site, Skip):
-        source = list(operands_of(args, kwargs))[site.operand]
-        return Occasion(site, module, {"input": lambda: source}, lambda: source)
-    if op.role is Role.CONCAT:
-        tensors = list(args[0] if args else kwargs["tensors"])
-        rest = args[1:] if args else ()
-        named = {key: value for key, value in kwargs.items() if key not in ("tensors", "out")}
-        function = getattr(torch, op.name)
-        return Occasion(
-            site,
-            module,
-            {
-                "shortcut": lambda: tensors[site.shortcuts[0]],
-                "branch": lambda: tensors[site.branch],
-            },
-            lambda: function(tensors, *rest, **named),
-            parts=lambda: list(tensors),
-            join=lambda parts: function(list(parts), *rest, **named),
-        )
-    terms = terms_of(op, args, kwargs, Lineage())
-    if terms is None:
-        raise SurgeryError(
-            f"expected a sum at {site.name}, found a call of {op.name} with one term"
-        )
-    together = functools.partial(functools.reduce, torch.add)
+    original = functools.partial(function, *args, **kwargs)
+    if isinstance(site, Skip):
+        join = _concatenation if op.role is Role.CONCAT else _addition
+        return join(site, module, op, original, args, kwargs)
+    kept = (args[0].clone(), *args[1:]) if op.in_place else args
+    source = list(operands_of(kept, kwargs))[site.operand]
+    call = functools.partial(
+        _called_on, operand=site.operand, function=function, args=kept, kwargs=kwargs
+    )
+    return Occasion(site, module, {"input": lambda: source}, original, call)
+
+
+def _concatenation(
+    site: Skip,
+    module: nn.Module,
+    op: Operation,
+    original: Callable[[], Tensor],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Occasion:
+    tensors = list(args[0] if args else kwargs["tensors"])
+    rest = args[1:] if args else ()
+    named = {key: value for key, value in kwargs.items() if key not in ("tensors", "out")}
+    function = getattr(torch, op.name)
     return Occasion(
         site,
         module,
-        terms.ports(site.shortcuts),
-        lambda: together([value() for value in terms.values]),
-        parts=lambda: [value() for value in terms.values],
-        join=together,
+        {"shortcut": lambda: tensors[site.shortcuts[0]], "branch": lambda: tensors[site.branch]},
+        original,
+        parts=lambda: list(tensors),
+        join=lambda parts: function(list(parts), *rest, **named),
     )
+
+
+def _addition(
+    site: Skip,
+    module: nn.Module,
+    op: Operation,
+    original: Callable[[], Tensor],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Occasion:
+    known: list[Terms] = []
+
+    def terms() -> Terms:
+        if known:
+            return known[0]
+        kept = (args[0].clone(), *args[1:]) if op.in_place else args
+        found = terms_of(op, kept, kwargs, Lineage())
+        if found is None:
+            raise SurgeryError(
+                f"expected a sum at {site.name}, found a call of {op.name} with one term"
+            )
+        known.append(found)
+        return found
+
+    return Occasion(
+        site,
+        module,
+        {
+            "shortcut": lambda: terms().ports(site.shortcuts)["shortcut"](),
+            "branch": lambda: terms().ports(site.shortcuts)["branch"](),
+        },
+        original,
+        parts=lambda: [value() for value in terms().values],
+        join=_together,
+        into=args if op.in_place and _is_plain(op, args, kwargs) else None,
+    )
+
+
+_together = functools.partial(functools.reduce, torch.add)
+
+
+def _is_plain(op: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether this is the sum of two tensors of one type, without factors."""
+    tensors = len(args) == 2 and isinstance(args[0], Tensor) and isinstance(args[1], Tensor)
+    return op.name == "add" and not kwargs and tensors and args[0].dtype == args[1].dtype

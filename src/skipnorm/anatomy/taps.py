@@ -38,10 +38,12 @@ class Tap(TorchFunctionMode):
 
     Attributes:
         straight: whether checkpointed functions simply run, because the tap only looks.
+        attentive: whether the tap wants to hear of the calls of modules.
         refusal: the error to raise where the network cannot be tapped.
     """
 
     straight = False
+    attentive = True
     refusal: type[SkipnormError] = AnatomyError
 
     def __init__(self, network: nn.Module | None = None) -> None:
@@ -54,6 +56,11 @@ class Tap(TorchFunctionMode):
     def path_of(self, module: nn.Module) -> str:
         """Where a tapped module stands in its network; the network itself stands at the empty path."""
         return self._paths[id(module)]
+
+    @property
+    def inside(self) -> bool:
+        """Whether a tapped method is running in this thread, seen by this tap."""
+        return self._stack.entered
 
     @property
     def frame(self) -> Frame | None:
@@ -112,7 +119,7 @@ class Tap(TorchFunctionMode):
         call.methods[method] += 1
         times = call.methods[method]
         frame = Frame(call, method if times == 1 else f"{method}{SEPARATOR}{times}", args)
-        if inner:
+        if inner or not self.attentive:
             return self._run(frame, function, (module, *args), kwargs)
         with self._apart():
             self.on_enter(frame, args, kwargs)

@@ -227,10 +227,8 @@ def _values(kept: Any) -> np.ndarray:
     """What a variable or an attribute holds."""
     text = _is_text(kept)
     array = np.empty(kept.shape, _TEXT if text else kept.dtype)
-    if isinstance(kept, h5d.DatasetID):
-        kept.read(h5s.ALL, h5s.ALL, array, mtype=_TEXT_HERE if text else None)
-    else:
-        kept.read(array, mtype=_TEXT_HERE if text else None)
+    where = (h5s.ALL, h5s.ALL) if isinstance(kept, h5d.DatasetID) else ()
+    kept.read(*where, array, mtype=_TEXT_HERE if text else None)
     if not text:
         return array
     words = [each.decode() if isinstance(each, bytes) else each for each in array.flat]

@@ -12,6 +12,9 @@ DIVERGED_AT = "diverged_at"
 
 The state after so many updates is the last that was whole."""
 
+LAST_STEP = "last_step"
+"""The variable with the last step at which a run was asked for; variants may differ in it."""
+
 _TRIAL = ("variant", "seed", "rate")
 
 
@@ -30,7 +33,8 @@ def outcomes(
         evidence: holds the score over some of `variant`, `seed`, `rate` and `step`; if it holds
             `recorded`, this tells what never ran from what diverged.
         score: the name of a variable.
-        step: the step at which it is read; the last of the evidence if not given.
+        step: the step at which it is read; if not given the last of each run, which `last_step`
+            tells, else the last of the evidence.
         better: whether a `"lower"` or a `"higher"` score is better; by its name if not given
             (`..._loss` or `..._error`: lower; `..._accuracy`: higher).
 
@@ -45,10 +49,12 @@ def outcomes(
     >>> outcomes(xr.Dataset(ended), "test_loss").values
     array([0.5, inf])
     """
-    values = _at_step(evidence, _scored(evidence, score), step)
+    at = _steps(evidence, score, step)
+    values = _scored(evidence, score)
+    values = values.sel(step=at, drop=True) if "step" in values.dims else values
     worst = np.inf if direction(score, better) == "lower" else -np.inf
     ran = _ran(evidence, values)
-    broken = ~np.isfinite(values) | _diverged_by(evidence, score, step)
+    broken = ~np.isfinite(values) | _diverged_by(evidence, score, at)
     ended = values.where(~broken, worst).where(ran).transpose(*values.dims)
     return ended.rename(score).assign_attrs(evidence[score].attrs)
 
@@ -89,17 +95,20 @@ def _scored(evidence: xr.Dataset, score: str) -> xr.DataArray:
     return values
 
 
-def _at_step(evidence: xr.Dataset, values: xr.DataArray, step: int | None) -> xr.DataArray:
+def _steps(evidence: xr.Dataset, score: str, step: int | None) -> xr.DataArray:
+    """At which step of the evidence each run is looked at."""
+    values = _scored(evidence, score)
     if "step" not in values.dims:
-        return values
-    steps = evidence["step"].values.tolist()
-    if step is not None and step not in steps:
-        raise EvidenceError(f"expected one of the steps {steps}, found {step}")
-    return values.sel(step=_last(evidence) if step is None else step, drop=True)
-
-
-def _last(evidence: xr.Dataset) -> int:
-    return int(evidence["step"].values.max())
+        return xr.DataArray(0)
+    steps = evidence["step"].values
+    if step is not None and step not in steps.tolist():
+        raise EvidenceError(f"expected one of the steps {steps.tolist()}, found {step}")
+    if step is not None or LAST_STEP not in evidence:
+        return xr.DataArray(int(steps.max()) if step is None else step)
+    own = evidence[LAST_STEP].astype(float).fillna(steps.max())
+    own = own.max([dim for dim in own.dims if dim not in values.dims])
+    found = np.searchsorted(np.sort(steps), own.values, side="right") - 1
+    return own.copy(data=np.asarray(np.sort(steps)[np.maximum(found, 0)]))
 
 
 def _ran(evidence: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
@@ -116,11 +125,11 @@ def _ran(evidence: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
     return ran
 
 
-def _diverged_by(evidence: xr.Dataset, score: str, step: int | None) -> xr.DataArray:
+def _diverged_by(evidence: xr.Dataset, score: str, step: xr.DataArray) -> xr.DataArray:
     """Whether `diverged_at` names an update before the step that is looked at."""
     if DIVERGED_AT not in evidence:
         return xr.DataArray(False)
     at = evidence[DIVERGED_AT].astype(float)
     if "step" not in evidence[score].dims:
         return xr.DataArray(np.isfinite(at))
-    return xr.DataArray(np.isfinite(at)) & (at < (_last(evidence) if step is None else step))
+    return xr.DataArray(np.isfinite(at)) & (at < step)

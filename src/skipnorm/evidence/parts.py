@@ -46,18 +46,19 @@ class Part:
     """
 
     def __init__(self, dataset: xr.Dataset, place: Mapping[str, Any]) -> None:
+        found = dataset.variables  # plain ones: a DataArray for each would cost most of the time
         self.labels: dict[str, np.ndarray] = {
             **{dim: np.asarray([label]) for dim, label in place.items()},
-            **{str(dim): dataset[dim].values for dim in dataset.dims},
+            **{
+                str(d): found[d].values if d in found else np.arange(n)
+                for d, n in dataset.sizes.items()
+            },
         }
         self.variables = {
-            str(name): _array(array.variable).under(*place)
-            for name, array in dataset.data_vars.items()
+            str(name): _array(found[name]).under(*place) for name in dataset.data_vars
         }
         self.extras = {
-            str(name): _array(array.variable)
-            for name, array in dataset.coords.items()
-            if name not in self.labels
+            str(name): _array(found[name]) for name in dataset.coords if name not in self.labels
         }
         self.attrs = {str(key): value for key, value in dataset.attrs.items()}
         self._places: dict[str, np.ndarray] = {}

@@ -123,7 +123,8 @@ def check(dataset: xr.Dataset) -> None:
     """
     for dim in dataset.dims:
         _check_dimension(dataset, str(dim))
-    for name, variable in dataset.data_vars.items():
+    for name in dataset.data_vars:
+        variable = dataset.variables[name]
         for field in _REQUIRED:
             if not str(variable.attrs.get(field, "")).strip():
                 raise EvidenceError(

@@ -1,5 +1,10 @@
-"""Evidence on disk: one NetCDF file, written whole or not at all, read and closed."""
+"""Evidence on disk: one NetCDF file, written whole or not at all, read and closed.
 
+Behind the end of what NetCDF reads stands a checksum of it: the HDF5 library believes a damaged
+file, or never comes back from it.
+"""
+
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +20,8 @@ MARK = "skipnorm_schema"
 
 VERSION = "1"
 """The version of the schema that `write` puts there."""
+
+_SEAL = b"\nskipnorm sha256 "
 
 
 def write(dataset: xr.Dataset, path: str | Path) -> Path:
@@ -33,6 +40,7 @@ def write(dataset: xr.Dataset, path: str | Path) -> Path:
     target = Path(path)
     marked = dataset.assign_attrs({MARK: VERSION})
     content = encoded(marked)
+    seal = _SEAL + hashlib.sha256(content).digest()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -44,6 +52,7 @@ def write(dataset: xr.Dataset, path: str | Path) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.write(seal)
             file.flush()
             os.fsync(file.fileno())
         draft.chmod(0o644)
@@ -70,6 +79,7 @@ def read(path: str | Path) -> xr.Dataset:
             f"expected an evidence file, found none at {source}; is the path right?"
         )
     try:
+        _check_seal(source)
         dataset = decoded(source)
         if dataset is None:  # another library's
             dataset = xr.load_dataset(source, engine="h5netcdf")
@@ -91,3 +101,13 @@ def read(path: str | Path) -> xr.Dataset:
     except EvidenceError as cause:
         raise EvidenceError(f"{source}: {cause}") from cause
     return dataset
+
+
+def _check_seal(path: Path) -> None:
+    """Refuse a file that is not what was written; one that another library wrote bears no seal."""
+    content = path.read_bytes()
+    end = len(content) - len(_SEAL) - hashlib.sha256().digest_size
+    if end < 0 or content[end : end + len(_SEAL)] != _SEAL:
+        return
+    if hashlib.sha256(memoryview(content)[:end]).digest() != content[end + len(_SEAL) :]:
+        raise ValueError("its content is not what was written")

@@ -9,6 +9,7 @@ __all__ = [
     "Standardized",
     "StandardizedConv1d",
     "StandardizedConv2d",
+    "StandardizedConv3d",
     "StandardizedLinear",
 ]
 
@@ -40,7 +41,8 @@ class Standardized(nn.Module):
     def scaled_by(self, factor: float) -> None:
         """Set the factor and give every output unit its learned gain."""
         self.factor = factor
-        self.gain = nn.Parameter(torch.ones(len(self.weight), dtype=self.weight.dtype))
+        ones = torch.ones(len(self.weight), dtype=self.weight.dtype, device=self.weight.device)
+        self.gain = nn.Parameter(ones)
 
     @property
     def standardized(self) -> torch.Tensor:
@@ -71,6 +73,15 @@ class StandardizedConv1d(Standardized, nn.Conv1d):
 
 class StandardizedConv2d(Standardized, nn.Conv2d):
     """A convolution over images with scaled weight standardisation."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``What * x + b``."""
+        y: torch.Tensor = self._conv_forward(x, self.standardized, self.bias)
+        return y
+
+
+class StandardizedConv3d(Standardized, nn.Conv3d):
+    """A convolution over volumes with scaled weight standardisation."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``What * x + b``."""

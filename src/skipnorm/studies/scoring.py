@@ -102,7 +102,7 @@ def _rows(network: nn.Module, batches: list[Any], loss: Any) -> list[Row]:
     from skipnorm.probes.scores_marks import form_of, marked
 
     with posed(network, batches, loss=loss, where=None) as problem:
-        rows = []
+        rows: list[Row] = []
         while len(rows) < len(batches) and (row := _plain(problem, len(rows), loss)) is not None:
             rows.append(row)
         if len(rows) == len(batches):

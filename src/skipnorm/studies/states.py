@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fresh", "states_folder", "visits"]
 
-_BETWEEN = 500
-"""Updates, at the least, between two checkpoints of a run on its way: writing one takes milliseconds."""
+_BETWEEN = 2000
+"""Updates, at the least, between two checkpoints of a run on its way; it is kept by the clock as well."""
 
 _PAUSE = 0.2
 """Seconds between two looks at a training that another process has in hand."""

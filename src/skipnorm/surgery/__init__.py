@@ -10,7 +10,9 @@ from skipnorm.surgery.operate import operate
 from skipnorm.surgery.operation import Operation
 from skipnorm.surgery.record import Done, operations_of, original
 from skipnorm.surgery.skips import CutSkips, DropBranches, ScaleSkips
+from skipnorm.surgery.standardize import StandardizeWeights
 from skipnorm.surgery.swap import SwapNorm
+from skipnorm.surgery.weights import Reinitialize
 
 __all__ = [
     "AddSkips",
@@ -25,8 +27,10 @@ __all__ = [
     "NoisyNorm",
     "Operation",
     "PermuteBlocks",
+    "Reinitialize",
     "RemoveAffine",
     "ScaleSkips",
+    "StandardizeWeights",
     "SwapNorm",
     "operate",
     "operations_of",

@@ -10,14 +10,15 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from skipnorm.anatomy.sites import Norm, Site
 from skipnorm.errors import SurgeryError
-from skipnorm.surgery.channels import fresh_norm
+from skipnorm.surgery.channels import agree, eps_of, fresh_norm
 from skipnorm.surgery.loading import tolerate
 from skipnorm.surgery.operation import Operation
-from skipnorm.surgery.patient import Patient
+from skipnorm.surgery.patient import Patient, Signal
 
 __all__ = ["FixedBatchNorm", "FreezeAffine", "FreezeStatistics", "RemoveAffine"]
 
 _AFFINE = ("weight", "bias")
+_OF_TORCH = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,7 +55,7 @@ class RemoveAffine(_OfNorms):
     nothing was to remove, nothing changes.
 
     Raises:
-        SurgeryError: a norm that stands in another module's code, or one of no known family.
+        SurgeryError: a norm that stands in another module's code, or one that is none of torch's.
     """
 
     def apply(self, patient: Patient, sites: Sequence[Site]) -> None:
@@ -66,18 +67,25 @@ class RemoveAffine(_OfNorms):
             assert isinstance(site, Norm)
             if place.path is None:
                 raise _inside_others_code(self, site)
-            module = patient.module(place.path)
-            if type(module).__module__.startswith("torch.nn."):
+            module, signal = patient.module(place.path), signals[site.name, "input"]
+            if isinstance(module, _OF_TORCH):
                 _without_affine(module)
-            elif site.family == "other":
-                raise SurgeryError(
-                    f"{self} at {site.name}: expected a norm of a known family, found a {type(module).__name__}. "
-                    "Try SwapNorm(to=..., affine=False)."
-                )
             else:
-                signal, eps = signals[site.name, "input"], float(getattr(module, "eps", 1e-5))
-                new[place] = fresh_norm(site.family, signal, eps=eps, affine=False)
+                new[place] = self._plain(module, site, signal)
         patient.put(new)
+
+    def _plain(self, module: nn.Module, site: Norm, signal: Signal) -> nn.Module:
+        """Torch's norm of the family, if that is what the module is but for scale and shift."""
+        if site.family != "other":
+            groups = getattr(module, "num_groups", None)
+            eps = eps_of(module)
+            plain = fresh_norm(site.family, signal, groups=groups, eps=eps, affine=False)
+            if agree(module, plain, site.family, signal):
+                return plain
+        raise SurgeryError(
+            f"{self} at {site.name}: expected a norm that is one of torch's but for scale and shift, found a "
+            f"{type(module).__name__}. Try SwapNorm(to=..., affine=False)."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -90,6 +98,8 @@ class FreezeStatistics(_OfNorms):
         SurgeryError: a batch norm without running statistics, or one that stands in another module's code.
     """
 
+    changes: ClassVar[str] = "batch norms"
+
     def candidates(self, patient: Patient) -> Sequence[Site]:
         """Every batch norm."""
         return [site for site in patient.anatomy.norms if site.family == "batch"]
@@ -99,6 +109,8 @@ class FreezeStatistics(_OfNorms):
         new: dict[str, nn.Module] = {}
         for site in sites:
             module = patient.module(site.module)
+            if isinstance(module, FixedBatchNorm):
+                continue
             if not isinstance(module, _NormBase) or not patient.is_module(site):
                 raise _inside_others_code(self, site)
             if module.running_mean is None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
@@ -115,9 +116,11 @@ def _fold(layer: nn.Module, norm: nn.Module) -> None:
     mean, variance = norm.running_mean, norm.running_var
     assert isinstance(mean, Tensor)
     assert isinstance(variance, Tensor)
+    scale = torch.ones_like(variance) if norm.weight is None else norm.weight
+    shift = torch.zeros_like(mean) if norm.bias is None else norm.bias
     if isinstance(layer, nn.Linear):
         layer.weight, layer.bias = fuse_linear_bn_weights(
-            layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
+            layer.weight, layer.bias, mean, variance, norm.eps, scale, shift
         )
         return
     layer.weight, layer.bias = fuse_conv_bn_weights(
@@ -126,7 +129,7 @@ def _fold(layer: nn.Module, norm: nn.Module) -> None:
         mean,
         variance,
         norm.eps,
-        norm.weight,
-        norm.bias,
+        scale,
+        shift,
         transpose=isinstance(layer, _TRANSPOSED),
     )

@@ -14,54 +14,18 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from skipnorm.anatomy.alter import Alteration, Edit
-from skipnorm.anatomy.checkpoints import torch_prepared
+from skipnorm.anatomy.alter import Edit
+from skipnorm.anatomy.frames import SEPARATOR
 from skipnorm.anatomy.sites import Address, Site
 from skipnorm.anatomy.subclasses import class_like, methods_of
 from skipnorm.anatomy.taps import tidy
 from skipnorm.errors import SurgeryError
+from skipnorm.surgery.watch import GATES, Gate, Standing
 
-__all__ = ["Gate", "gate", "is_gated", "plain_class"]
+__all__ = ["become", "gate", "inherit", "is_gated", "plain_class"]
 
-_GATES = "_skipnorm_gates"
 _PLAIN = "_skipnorm_plain"
 _CLASSES: dict[tuple[type[nn.Module], int, bool], type[nn.Module]] = {}
-
-
-class Gate:
-    """The edits of one operation, shared by the modules that it stands in."""
-
-    def __init__(self, edits: Mapping[Address, tuple[Site, Edit]]) -> None:
-        self._edits = dict(edits)
-        self._tap: _Standing | None = None
-
-    @property
-    def tap(self) -> "_Standing":
-        """What watches the calls; a copy of the network has one of its own."""
-        if self._tap is None:
-            self._tap = _Standing(self._edits)
-        return self._tap
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Gate":
-        twin = memo[id(self)] = Gate(self._edits)
-        return twin
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Gate, (self._edits,)
-
-
-class _Standing(Alteration):
-    """A tap that stands in the modules themselves, which know where in the network they are."""
-
-    def path_of(self, module: nn.Module) -> str:
-        path: str = next(path for each, path in module.__dict__[_GATES] if each._tap is self)
-        return path
-
-    def _run(self, frame: Any, job: Callable[[], Any]) -> Any:
-        if self._stack.entered:
-            return super()._run(frame, job)
-        with torch_prepared():
-            return super()._run(frame, job)
 
 
 def gate(network: nn.Module, edits: Mapping[Address, tuple[Site, Edit]], *, shared: bool) -> None:
@@ -75,18 +39,29 @@ def gate(network: nn.Module, edits: Mapping[Address, tuple[Site, Edit]], *, shar
         edits: functions of an `Occasion`, values that can be pickled.
         shared: whether some module runs more than once in a pass: then every module is gated, to count the runs.
     """
-    standing = Gate(edits)
-    owners = {tidy(address.label) for address in edits}
+    new = Gate(edits)
+    owners = {_path_in(address.label) for address in edits}
     for path, module in list(network.named_modules()):
         path = tidy(path)
-        inside = any(not owner or path == owner or path.startswith(f"{owner}.") for owner in owners)
-        if shared or inside or is_gated(module):
-            _put_on(module, standing, path)
+        if shared or GATES in module.__dict__ or any(_holds(owner, path) for owner in owners):
+            quiet = not any(_holds(path, owner) for owner in owners)
+            _put_on(module, Standing(new, path, quiet))
 
 
 def is_gated(module: nn.Module) -> bool:
-    """Whether an edit stands in this very module (or in what it is part of)."""
-    return _GATES in module.__dict__
+    """Whether an edit stands in this very module, or in one that it has in it."""
+    return any(not standing.quiet for standing in module.__dict__.get(GATES, ()))
+
+
+def inherit(old: nn.Module, new: nn.Module) -> None:
+    """Let a module that takes the place of an ungated one keep its calls to itself, as that one did."""
+    for standing in old.__dict__.get(GATES, ()):
+        for path, module in new.named_modules():
+            _put_on(module, Standing(standing.gate, _below(standing.path, path), quiet=True))
+
+
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
 
 
 def plain_class(module: nn.Module) -> type[nn.Module]:
@@ -95,12 +70,28 @@ def plain_class(module: nn.Module) -> type[nn.Module]:
     return kind
 
 
-def _put_on(module: nn.Module, standing: Gate, path: str) -> None:
-    gates = module.__dict__.get(_GATES, ())
+def become(module: nn.Module, kind: type[nn.Module]) -> None:
+    """Make a module one of another class, with the gates that stand in it around that class's methods."""
+    gates = module.__dict__.get(GATES, ())
+    by_call = "forward" in module.__dict__
+    module.__class__ = _gated_class(kind, len(gates), by_call=by_call) if gates else kind
+
+
+def _path_in(label: str) -> str:
+    return tidy(".".join(part.partition(SEPARATOR)[0] for part in label.split(".")))
+
+
+def _holds(outer: str, inner: str) -> bool:
+    """Whether the module at one path is, or has in it, the one at another."""
+    return not outer or inner == outer or inner.startswith(f"{outer}.")
+
+
+def _put_on(module: nn.Module, standing: Standing) -> None:
+    gates = module.__dict__.get(GATES, ())
     module.__class__ = _gated_class(
         plain_class(module), len(gates) + 1, by_call="forward" in module.__dict__
     )
-    module.__dict__[_GATES] = (*gates, (standing, path))
+    module.__dict__[GATES] = (*gates, standing)
 
 
 def _gated_class(plain: type[nn.Module], layers: int, *, by_call: bool) -> type[nn.Module]:
@@ -118,23 +109,29 @@ def _gated_class(plain: type[nn.Module], layers: int, *, by_call: bool) -> type[
 def _announced(layer: int, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def method(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        gates = self.__dict__.get(_GATES)
+        gates: tuple[Standing, ...] | None = self.__dict__.get(GATES)
         if gates is None:  # not put together yet, as while it is unpickled
             return function(self, *args, **kwargs)
-        if _is_traced(args, kwargs):
+        standing = gates[layer]
+        compiling = torch.compiler.is_compiling()
+        if standing.quiet:
+            if compiling:
+                return function(self, *args, **kwargs)
+            return standing.gate.tap.pass_by(self, standing.path, function, args, kwargs)
+        if compiling or (not standing.gate.tap.inside and _is_traced(args, kwargs)):
             raise SurgeryError(
                 f"expected {type(self).__name__} to be run, found it being compiled or traced, which would drop what "
                 "was done to it. Run it eagerly; the operations that replace modules can be compiled."
             )
-        return gates[layer][0].tap.enter(self, name, function, args, kwargs)
+        return standing.gate.tap.enter(self, name, function, args, kwargs)
 
     return method
 
 
 def _is_traced(args: Iterable[Any], kwargs: Mapping[str, Any]) -> bool:
-    if torch.compiler.is_compiling() or _compiler_listens():
-        return True
-    return any(isinstance(each, fx.Proxy) for each in (*args, *kwargs.values()))
+    return _compiler_listens() or any(
+        isinstance(each, fx.Proxy) for each in (*args, *kwargs.values())
+    )
 
 
 def _compiler_listens() -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from skipnorm.anatomy.alter import Occasion
 from skipnorm.anatomy.sites import Address, Site, Skip
@@ -87,7 +88,7 @@ class InsertNorm(Operation):
         made = {}
         for site in sites:
             call, module = calls[site.module], patient.module(site.module)
-            channels = 1 if "Conv" in type(module).__name__ else len(call.output) - 1
+            channels = 1 if isinstance(module, _ConvNd) else len(call.output) - 1
             signal = Signal(call.output, call.dtype, call.device, channels)
             made[site.module] = self._norm(site, signal)
         _behind(patient, made)

@@ -13,7 +13,7 @@ from skipnorm.anatomy.discover import anatomy, observe
 from skipnorm.anatomy.preserve import untouched
 from skipnorm.anatomy.sighting import Sighting
 from skipnorm.anatomy.sites import Anatomy, Site
-from skipnorm.surgery.gates import gate, is_gated, plain_class
+from skipnorm.surgery.gates import gate, inherit, is_gated, plain_class
 from skipnorm.surgery.loading import tolerate
 
 __all__ = ["Patient", "Place", "Signal", "Through"]
@@ -143,6 +143,7 @@ class Patient:
             if not name.startswith("_") and name not in vars(module) and not hasattr(module, name):
                 module.__dict__[name] = value
         tolerate(module, before=old.state_dict(), after=module.state_dict())
+        inherit(old, module)
         for parent in list(self.network.modules()):
             for name, child in parent._modules.items():
                 if child is old:

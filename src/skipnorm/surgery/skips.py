@@ -121,23 +121,28 @@ class ScaleSkips(_OfSkips):
                 value: float | None = getattr(self, port)
                 factors[port] = value
                 if value is not None and self.learnable:
-                    learned = _parameter(value, signals[site.name, port], self.per, site.shape)
+                    learned = self._parameter(value, site, signals[site.name, port])
                     factors[port] = patient.hold(site, f"{port}_scale", learned)
             edits[site] = _Scaled(**factors, drop=self.drop)
         patient.gate(edits)
 
-
-def _parameter(
-    value: float, signal: Signal, per: str, shape: tuple[int, ...]
-) -> torch.nn.Parameter:
-    if per == "tensor":
+    def _parameter(self, value: float, site: Site, signal: Signal) -> nn.Parameter:
         size: tuple[int, ...] = ()
-    else:
-        like = torch.empty(shape, device="meta")
-        dim = channel_dimension(like, signal.channels)
-        size = (shape[dim], *[1] * (len(shape) - 1 - dim))
-    precision = torch.float32 if signal.dtype in (torch.float16, torch.bfloat16) else signal.dtype
-    return nn.Parameter(torch.full(size, value, dtype=precision, device=signal.device))
+        if self.per == "channel":
+            assert isinstance(site, Skip)
+            shape = site.shape
+            if site.merge == "concat":
+                shape = signal.shape
+                if len(site.shortcuts) > 1:
+                    raise SurgeryError(
+                        f"{self} at {site.name}: expected one shortcut to scale by channel, found a concatenation with "
+                        f"{len(site.shortcuts)}. Try per='tensor'."
+                    )
+            dim = channel_dimension(torch.empty(shape, device="meta"), signal.channels)
+            size = (shape[dim], *[1] * (len(shape) - 1 - dim))
+        narrow = signal.dtype in (torch.float16, torch.bfloat16)
+        precision = torch.float32 if narrow else signal.dtype
+        return nn.Parameter(torch.full(size, value, dtype=precision, device=signal.device))
 
 
 @dataclass(frozen=True)
@@ -150,12 +155,20 @@ class _Scaled:
 
     def __call__(self, at: Occasion) -> Tensor:
         assert isinstance(at.site, Skip)
-        parts = at.parts()
+        if at.into is not None and not self.drop:
+            first, second = at.into
+            one, two = (
+                self.shortcut if place in at.site.shortcuts else self.branch for place in (0, 1)
+            )
+            if one != 0 and not isinstance(one, str) and not isinstance(two, str):
+                return _summed_into(first, one, second, two)
+        terms = parts = at.parts()
         factors = [
-            self.shortcut if position in at.site.shortcuts else self.branch
-            for position in range(len(parts))
+            self.shortcut if place in at.site.shortcuts else self.branch
+            for place in range(len(parts))
         ]
-        terms = [self._dropped(at, part, place) for place, part in enumerate(parts)]
+        if self.drop:
+            terms = [self._dropped(at, part, place) for place, part in enumerate(parts)]
         if at.site.merge == "concat":
             return at.join(
                 [
@@ -168,13 +181,20 @@ class _Scaled:
 
     def _dropped(self, at: Occasion, part: Tensor, place: int) -> Tensor:
         assert isinstance(at.site, Skip)
-        if place in at.site.shortcuts or not self.drop or not at.module.training:
+        if place in at.site.shortcuts or not at.module.training:
             return part
         keep = 1 - self.drop
         mask = torch.rand(
             part.shape[:1] + (1,) * (part.dim() - 1), device=part.device, dtype=torch.float32
         )
         return torch.where(mask < keep, part / keep, torch.zeros_like(part))
+
+
+def _summed_into(first: Tensor, one: float | None, second: Tensor, two: float | None) -> Tensor:
+    """The scaled terms, both by constants, in the memory of the first: as the network itself writes there."""
+    if one is not None:
+        first.mul_(one)
+    return first if two == 0 else first.add_(second, alpha=1 if two is None else two)
 
 
 def _sum(at: Occasion, kept: Sequence[tuple[Tensor, float | str | None]]) -> Tensor:
@@ -201,8 +221,10 @@ def _whole(result: Tensor, parts: Sequence[Tensor], *, alone: bool) -> Tensor:
     """The result in the shape and the precision that the whole sum would have, sharing no memory with a term."""
     precision = parts[0].dtype
     for part in parts[1:]:
-        precision = torch.promote_types(precision, part.dtype)
-    result = result.to(precision)
+        if part.dtype != precision:
+            precision = torch.promote_types(precision, part.dtype)
+    if result.dtype != precision:
+        result = result.to(precision)
     if not alone:
         return result
     shape = torch.broadcast_shapes(*(part.shape for part in parts))  # type: ignore[no-untyped-call]

@@ -8,10 +8,11 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from skipnorm.anatomy.alter import Occasion
 from skipnorm.anatomy.channels import channel_dimension
 from skipnorm.anatomy.sites import Norm, Site
 from skipnorm.errors import SurgeryError, nearest
-from skipnorm.surgery.channels import affine_of, channel_of, fresh_norm
+from skipnorm.surgery.channels import affine_of, channel_of, eps_of, fresh_norm
 from skipnorm.surgery.operation import Operation
 from skipnorm.surgery.patient import Patient, Place, Signal
 
@@ -25,7 +26,8 @@ class SwapNorm(Operation):
     """Put another norm in the place of each norm, or none at all.
 
     - `batch`, `layer`, `group`, `instance`, `rms`: with scale and shift per channel taken over from the old one where
-      it had such, and its eps. A norm of that kind already is put in its own place, bit for bit.
+      it had such and is a module (a call in other code leaves 1 and 0), and its eps. A norm of that kind already is put
+      in its own place, bit for bit.
     - `none`: nothing stays, neither statistics nor scale and shift.
     - `static`: the affine map that the statistics give now, frozen (Page 2019): mean and variance become buffers, scale
       and shift stay parameters. A batch norm in evaluation mode gives its running statistics, any other norm those
@@ -60,9 +62,12 @@ class SwapNorm(Operation):
         """Put new modules in the places of the norms."""
         signals = patient.signals()
         read = patient.read(_statistics) if self.to == "static" else {}
-        new = {}
+        new, same = {}, {}
         for place in patient.places(sites):
             site = place.sites[0]
+            if place.path is None and self._changes_nothing(site):
+                same[site] = _as_it_was
+                continue
             signal = signals[site.name, "input"]
             try:
                 new[place] = self._module(
@@ -71,6 +76,12 @@ class SwapNorm(Operation):
             except SurgeryError as error:
                 raise SurgeryError(f"{self} at {site.name}: {error}") from error
         patient.put(new)
+        if same:
+            patient.gate(same)
+
+    def _changes_nothing(self, site: Site) -> bool:
+        assert isinstance(site, Norm)
+        return self.to == site.family and self.groups is None and self.affine
 
     def _module(
         self, patient: Patient, place: Place, signal: Signal, read: dict[str, Tensor]
@@ -80,10 +91,10 @@ class SwapNorm(Operation):
         old = patient.module(site.module)
         if self.to == "none":
             return nn.Identity()
-        if self.to == site.family and self.groups is None and self.affine and place.path:
+        if self._changes_nothing(site):
             return copy.deepcopy(old)
         affine = _scale_and_shift(old, site, signal, whole=place.path is not None)
-        eps = _eps(old)
+        eps = eps_of(old)
         if self.to == "static":
             mean, variance = _frozen(old, site, read, signal)
             return Static(mean, variance, affine if self.affine else None, eps, channel_of(signal))
@@ -91,6 +102,10 @@ class SwapNorm(Operation):
         if affine is not None and self.affine:
             _take_over(module, affine)
         return module
+
+
+def _as_it_was(at: Occasion) -> Tensor:
+    return at.original()
 
 
 class Static(nn.Module):
@@ -131,14 +146,6 @@ class Static(nn.Module):
     def extra_repr(self) -> str:
         """What a printed network says of this layer."""
         return f"{self.running_mean.numel()}, eps={self.eps}"
-
-
-def _eps(module: nn.Module) -> float:
-    for name in ("eps", "variance_epsilon", "epsilon"):
-        value = getattr(module, name, None)
-        if isinstance(value, float | int):
-            return float(value)
-    return 1e-5
 
 
 def _scale_and_shift(

@@ -1,5 +1,6 @@
 """What goes into the modules of a network and who takes what comes out, seen in one forward pass."""
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from skipnorm.anatomy.checkpoints import run_straight
 from skipnorm.anatomy.discover import observe
 from skipnorm.anatomy.operations import Role, operation
 from skipnorm.anatomy.preserve import untouched
@@ -55,7 +57,7 @@ def _watched(patient: Patient, mode: Callable[[_Watch], Any] | None = None) -> _
 
         return behind
 
-    with untouched(patient.network), torch.no_grad():
+    with untouched(patient.network), torch.no_grad(), run_straight():
         try:
             for path, module in patient.network.named_modules():
                 if path:
@@ -132,20 +134,43 @@ class _Pairs:
     edges = False
 
     def __init__(self) -> None:
-        self.last: tuple[int, Tensor] | None = None
+        self.last: tuple[int, Tensor, int] | None = None
         self.pairs: list[tuple[int, int]] = []
+        self.takers: Counter[int] = Counter()
 
     def adopt(self, tensor: Tensor) -> Tensor:
         return tensor
 
     def value(self, sighting: Sighting, port: str, tensor: Tensor, channels: int | None) -> None:
         if port == "output":
-            self.last = (sighting.index, tensor)
+            self.last = (sighting.index, tensor, tensor._version)
         elif port == "input" and self.last is not None:
-            before, held = self.last
+            before, held, _ = self.last
             same = tensor.untyped_storage().data_ptr() == held.untyped_storage().data_ptr()
             if same and tensor.shape == held.shape and sighting.index == before + 1:
                 self.pairs.append((before, sighting.index))
+
+
+class _Elsewhere(TorchFunctionMode):
+    """Counts the calls that take what a site returned, until the next site has returned something."""
+
+    def __init__(self, listener: _Pairs) -> None:
+        super().__init__()
+        self._listener = listener
+        self._kept: dict[int, tuple[weakref.ref[Tensor], int, int]] = {}
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if self._listener.last is not None:
+            index, tensor, version = self._listener.last
+            self._kept[id(tensor)] = weakref.ref(tensor), index, version
+        if operation(function).role not in (Role.QUERY, Role.FRESH):
+            for each in {id(each): each for each in operands_of(args, kwargs or {})}.values():
+                reference, index, version = self._kept.get(id(each), (None, 0, 0))
+                if reference is not None and reference() is each and each._version == version:
+                    self._listener.takers[index] += 1
+        return function(*args, **(kwargs or {}))
 
 
 class _Sources:
@@ -201,8 +226,8 @@ def _hooked(patient: Patient, outputs: dict[str, Tensor]) -> Iterator[None]:
 
 
 def pairs_of(patient: Patient) -> list[tuple[int, int]]:
-    """The sites, by index, that stand directly one behind the other: nothing but a view between them."""
+    """The sites, by index, that stand directly one behind the other: nobody else takes what is between them."""
     listener = _Pairs()
-    with untouched(patient.network) as ledger, torch.no_grad():
+    with untouched(patient.network) as ledger, torch.no_grad(), _Elsewhere(listener):
         observe(patient.network, patient.inputs, patient.named, ledger, listener)
-    return listener.pairs
+    return [(one, two) for one, two in listener.pairs if listener.takers[one] <= 1]

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from skipnorm.errors import TrainingError
 from skipnorm.training.learner import Learner
 from skipnorm.training.state import Divergence
 
-__all__ = ["Kept"]
+__all__ = ["PATIENCE", "Kept"]
+
+PATIENCE = 30.0
+"""Seconds of training, and an update, that a kill may cost at most."""
 
 _MARK = b"skipnorm checkpoint 1\n"
 
@@ -31,6 +35,12 @@ class Kept:
         lines = [f"torch {torch.__version__}, seed {seed}", repr(learner.training), repr(network)]
         self._mark = "\n".join(lines + shapes)
         self._last: tuple[int, Any] = (0, None)
+        self._since, self._took = time.monotonic(), 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether much time has gone since the run was written or begun, also beside what writing takes."""
+        return time.monotonic() - self._since > max(PATIENCE, 20 * self._took)
 
     def write(self) -> None:
         """Keep the run as it is now, unless the file has it already.
@@ -41,6 +51,7 @@ class Kept:
         now = self._learner.step, self._learner.diverged
         if now == self._last:
             return
+        begun = time.monotonic()
         buffer = io.BytesIO()
         torch.save({"mark": self._mark, **_content(self._learner)}, buffer)
         payload = buffer.getbuffer()
@@ -51,7 +62,8 @@ class Kept:
                 f"could not write the checkpoint {self._path}: {error}; is the disk full or read-only? "
                 "Nothing was changed there. Choose another place, or none."
             ) from error
-        self._last = now
+        self._last, self._since = now, time.monotonic()
+        self._took = self._since - begun
 
     def resume(self, latest: int) -> tuple[str, ...]:
         """Bring the run to where the file has it, if that is no later than step ``latest``.

@@ -11,7 +11,7 @@ from skipnorm.errors import TrainingError
 from skipnorm.tasks.losses import Loss
 from skipnorm.training.batches import batches_of
 from skipnorm.training.checkpoint import Kept
-from skipnorm.training.learner import Learner
+from skipnorm.training.learner import Learner, finite
 from skipnorm.training.state import Divergence, State
 from skipnorm.training.steps import At, resolved
 from skipnorm.training.training import Training
@@ -51,7 +51,8 @@ def train(
         kept: a file from which a run that was interrupted goes on bit for bit (on a CPU). Every
             state in `at` is handed out in any case, so the file serves only where it is no later than
             the first of them: ask for the states that are still missing. Give each run its own.
-        every: after how many updates the file is written; a tenth of all unless given.
+        every: after how many updates the file is written; a tenth of all unless given. It is also written
+            where that takes longer than `skipnorm.training.checkpoint.PATIENCE` seconds.
 
     Raises:
         TrainingError: a training that cannot be done, an unknown step, or a file that cannot be written.
@@ -102,10 +103,14 @@ def _states(
 def _until(step: int, learner: Learner, file: Kept | None, cadence: int) -> None:
     while learner.step < step and learner.diverged is None:
         learner.advance()
-        if file is not None and learner.diverged is None and learner.step % cadence == 0:
+        if file is None or learner.diverged is not None:
+            continue
+        if learner.step % cadence == 0:
             learner.check()
             if learner.diverged is None:
                 file.write()
+        elif file.is_due and finite(learner.parameters):  # looking on changes nothing of the run
+            file.write()
     learner.check()
 
 
