@@ -25,7 +25,7 @@ TARGETS = {"50-layer ResNet": 1.03, "ViT": 1.03, "residual perceptron": 1.10}
 
 
 class Predictions(nn.Module):
-    """A vision transformer that returns plain logits."""
+    """The smallest vision transformer in use, ViT-Ti/16, that returns plain logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Predictions(nn.Module):
             num_hidden_layers=12,
             num_attention_heads=3,
             intermediate_size=768,
-            image_size=96,
+            image_size=224,
             patch_size=16,
             num_labels=10,
         )
@@ -51,7 +51,7 @@ def subjects() -> dict[str, tuple[nn.Module, Batch, int, int]]:
     return {
         "residual perceptron": (perceptron, (torch.randn(256, 64), labels), 60, 4),
         "50-layer ResNet": (Logits(), (torch.randn(4, 3, 128, 128), labels[:4]), 9, 1),
-        "ViT": (Predictions(), (torch.randn(8, 3, 96, 96), labels[:8]), 15, 1),
+        "ViT": (Predictions(), (torch.randn(4, 3, 224, 224), labels[:4]), 9, 1),
     }
 
 

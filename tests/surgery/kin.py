@@ -39,7 +39,6 @@ class Kin:
         without: skips whose branch holds no norm since the skip before.
         inside: its norms are calls in another module's code, as (class of the module).
         unlisted: operations that have sites here which nobody has written down.
-        one_run: no module runs twice.
     """
 
     norms: str = "layer"
@@ -53,7 +52,6 @@ class Kin:
     without: int = 0
     inside: str = ""
     unlisted: tuple[str, ...] = ()
-    one_run: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -245,7 +243,6 @@ KIN: Mapping[str, Kin] = {
         edits=_before("AlbertAttention", "hidden_states", "attn_output")
         + _after("AlbertLayer", "attention_output", "ffn_output"),
         maps=2,  # embedding projection and pooler: all else runs three times
-        one_run=False,
     ),
     "gpt2": Kin(
         norms="layer",

@@ -187,7 +187,7 @@ def encoder() -> Patient:
         skips=4,
         PermuteBlocks=4,
         InsertNorm_linear=4,
-        Reinitialize=2 * 4 + 4,
+        Reinitialize=2 * 3 + 4,  # attention is one module
         StandardizeWeights=4,  # it ends with a skip, not with a head
     )
     x = torch.randn(2, 5, WIDTH)

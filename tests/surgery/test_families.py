@@ -245,16 +245,15 @@ def _has_no_positions(network: nn.Module, inputs: Inputs) -> bool:
 @walk("SwapNorm")
 def test_swap_norm_for_its_own_statistics(family: str, train: bool) -> None:
     """Static: batch norms in evaluation as they are; all others the mean over what passes of their own statistics."""
-    if not KIN[family].one_run:
-        pytest.skip("one module, several signals")
     network, inputs = case(family, train=train)
     known = {
         s.module: s.family for s in sn.anatomy(network, *_args(inputs), **_named(inputs)).norms
     }
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def look(path: str, module: nn.Module, args: Any) -> None:
-        seen[path] = _statistics(known[path], args[0], channels_of(module, args[0]))
+        found = _statistics(known[path], args[0], channels_of(module, args[0]))
+        seen.setdefault(path, []).append(found)
 
     looked = copy.deepcopy(network)
     for path, module in norms_of(looked):
@@ -263,7 +262,9 @@ def test_swap_norm_for_its_own_statistics(family: str, train: bool) -> None:
         output(looked, inputs)
 
     def compute(module: nn.Module, x: Tensor, dim: int) -> Tensor:
-        mean, variance = seen[module.path]
+        mean, variance = (
+            torch.stack(each).mean(0) for each in zip(*seen[module.path], strict=True)
+        )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not train:
             mean, variance = module.running_mean, module.running_var
         weight, bias = (shaped(each, x, dim) for each in scale_of(module))

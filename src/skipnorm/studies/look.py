@@ -41,8 +41,8 @@ def look(trial: Trial, network: Any, asked: Sequence[Question], unread: Sequence
     if SCORES in unread:
         _try(SCORES, lambda: scored(network, trial.variant.task), found, lost)
     for text, reading in found.items():
-        for variable in reading.data_vars.values():
-            variable.attrs["probe"] = text
+        for name in reading.data_vars:
+            reading.variables[name].attrs["probe"] = text
     return found, lost
 
 

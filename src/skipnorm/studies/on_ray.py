@@ -168,7 +168,8 @@ def _ray() -> ModuleType:
             f"Ray cannot be imported ({error}): expected the extra `skipnorm[ray]`. Install it "
             "with `pip install 'skipnorm[ray]'`, or use executor='processes'."
         ) from error
-    return ray  # type: ignore[no-any-return]
+    module: ModuleType = ray
+    return module
 
 
 @contextmanager

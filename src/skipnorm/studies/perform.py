@@ -14,6 +14,7 @@ from skipnorm.studies.look import look, texts_of
 from skipnorm.studies.outcome import Outcome, failure, record
 from skipnorm.studies.plan import Trial
 from skipnorm.studies.scoring import SCORES, scored
+from skipnorm.studies.sowing import sow
 from skipnorm.studies.states import states_folder, visits
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _alone(seed: int, dtype: str) -> Iterator[None]:
     threads, precision = torch.get_num_threads(), torch.get_default_dtype()
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        sow(seed)
         torch.set_num_threads(1)
         torch.set_default_dtype(getattr(torch, dtype))
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from skipnorm.errors import StudyError, nearest
 from skipnorm.studies.identity import canonical, digest, source_of
 from skipnorm.studies.reference import load, reference
+from skipnorm.studies.sowing import sow
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,11 +69,11 @@ def answers(
     weights = next(network.parameters(), None) if isinstance(network, torch.nn.Module) else None
     if weights is not None:
         batch = mapped(lambda tensor: tensor.to(weights.device), batch)
-    torch.manual_seed(seed)
+    sow(seed)
     found = _sites([each for each in asked if not each.whole], network, batch, task)
     for question in asked:
         if question.whole:
-            torch.manual_seed(seed)
+            sow(seed)
             found[question.text] = _whole(question.probe, network, batch, task)
     return found
 

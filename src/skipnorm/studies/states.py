@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from skipnorm.studies.claims import take as claimed
 from skipnorm.studies.plan import Trial
+from skipnorm.studies.sowing import sow
 
 if TYPE_CHECKING:
     from skipnorm.training.state import State
@@ -37,10 +38,8 @@ def states_folder(folder: Path, states: Path | None = None) -> Path:
 
 def fresh(trial: Trial) -> Any:
     """The network of a trial before its first update: built, and operated upon where so asked."""
-    import torch
-
     variant = trial.variant
-    torch.manual_seed(trial.seed)
+    sow(trial.seed)
     network = variant.network.build(trial.seed)
     if variant.operations:
         network = _operated(trial, network)
@@ -122,13 +121,11 @@ def _alone_at(place: Path) -> Iterator[None]:
 
 
 def _operated(trial: Trial, network: Any) -> Any:
-    import torch
-
     from skipnorm.surgery import operate
     from skipnorm.tasks.losses import inputs_of
 
     variant = trial.variant
     size = variant.batch if variant.training is None else variant.training.batch
     args, named, _ = inputs_of(variant.task.batch(size, trial.seed))
-    torch.manual_seed(trial.seed)
+    sow(trial.seed)
     return operate(network, *variant.operations, inputs=named or args, keep_original=False)

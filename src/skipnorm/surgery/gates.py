@@ -25,6 +25,7 @@ from skipnorm.surgery.watch import GATES, Gate, Standing
 __all__ = ["become", "gate", "inherit", "is_gated", "plain_class"]
 
 _PLAIN = "_skipnorm_plain"
+_is_compiling = torch.compiler.is_compiling  # asked at every call of a module
 _CLASSES: dict[tuple[type[nn.Module], int, bool], type[nn.Module]] = {}
 
 
@@ -113,7 +114,7 @@ def _announced(layer: int, name: str, function: Callable[..., Any]) -> Callable[
         if gates is None:  # not put together yet, as while it is unpickled
             return function(self, *args, **kwargs)
         standing = gates[layer]
-        compiling = torch.compiler.is_compiling()
+        compiling = _is_compiling()
         if standing.quiet:
             if compiling:
                 return function(self, *args, **kwargs)

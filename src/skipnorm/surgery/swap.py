@@ -31,7 +31,7 @@ class SwapNorm(Operation):
     - `none`: nothing stays, neither statistics nor scale and shift.
     - `static`: the affine map that the statistics give now, frozen (Page 2019): mean and variance become buffers, scale
       and shift stay parameters. A batch norm in evaluation mode gives its running statistics, any other norm those
-      of the inputs that `operate` is given, averaged over samples and positions.
+      of the inputs that `operate` is given, averaged over samples, positions and, where it runs several times, runs.
 
     Args:
         where, expect: which norms; see `Operation`.
@@ -69,10 +69,9 @@ class SwapNorm(Operation):
                 same[site] = _as_it_was
                 continue
             signal = signals[site.name, "input"]
+            runs = [read[each.name, "input"] for each in place.sites if read]
             try:
-                new[place] = self._module(
-                    patient, place, signal, read.get((site.name, "input"), {})
-                )
+                new[place] = self._module(patient, place, signal, _mean_of(runs))
             except SurgeryError as error:
                 raise SurgeryError(f"{self} at {site.name}: {error}") from error
         patient.put(new)
@@ -194,6 +193,12 @@ def _statistics(tensor: Tensor, channels: int | None) -> dict[str, Tensor]:
         "layer": wide.var(sample, unbiased=False).mean(),
         "rms": wide.square().mean(sample).mean(),
     }
+
+
+def _mean_of(runs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The statistics of a module that runs several times, each run counting the same."""
+    keys = runs[0] if runs else ()
+    return {key: torch.stack([run[key] for run in runs]).mean(0) for key in keys}
 
 
 def _averaged(value: Tensor, dim: int) -> Tensor:
