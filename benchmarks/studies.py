@@ -4,8 +4,9 @@
 
 The study trains a perceptron with batch norm on mnist1d and reads the default probes at the start and at the end;
 a bare loop makes the same updates, bit for bit, which is asserted first. Overhead is taken in seconds of the processor,
-one thread: the least of each over rounds in which both take turns (other programs only add), with the ratios of
-the rounds beside it. Speed-ups are of wall time; beside them stands what the machine itself can do at that moment: two bare processes against one.
+one thread: the least of each over rounds in which both take turns (other programs only add), with the ratios of the
+rounds beside it. Speed-ups are of wall time; beside them stands what the machine itself can do at that moment (two bare
+processes against one), and what a trial takes of the processor here and there.
 What a finished study costs to open is in `store.py`.
 """
 
