@@ -12,7 +12,7 @@ from skipnorm.anatomy.sites import Norm, Site
 from skipnorm.errors import SurgeryError
 from skipnorm.surgery.channels import agree, eps_of, fresh_norm
 from skipnorm.surgery.loading import tolerate
-from skipnorm.surgery.operation import Operation
+from skipnorm.surgery.operation import OfNorms, Operation
 from skipnorm.surgery.patient import Patient, Signal
 
 __all__ = ["FixedBatchNorm", "FreezeAffine", "FreezeStatistics", "RemoveAffine"]
@@ -22,16 +22,7 @@ _OF_TORCH = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class _OfNorms(Operation):
-    changes: ClassVar[str] = "norms"
-
-    def candidates(self, patient: Patient) -> Sequence[Site]:
-        """Every norm."""
-        return patient.anatomy.norms
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class FreezeAffine(_OfNorms):
+class FreezeAffine(OfNorms):
     """Let scale and shift of the norms stay as they are: they are trained no more. Twice is once.
 
     Raises:
@@ -48,7 +39,7 @@ class FreezeAffine(_OfNorms):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RemoveAffine(_OfNorms):
+class RemoveAffine(OfNorms):
     """Take scale and shift away from the norms: a scale of 1, a shift of 0, and no parameters.
 
     A norm of torch's own keeps its class and its statistics; another one gives way to torch's norm of its family. Where
@@ -89,7 +80,7 @@ class RemoveAffine(_OfNorms):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FreezeStatistics(_OfNorms):
+class FreezeStatistics(OfNorms):
     """Let batch norms use their running statistics in training too, and never update them. Twice is once.
 
     In evaluation mode the outputs are the same, bit for bit. Only batch norms keep statistics.

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +11,14 @@ from skipnorm.anatomy.alter import Occasion
 from skipnorm.anatomy.channels import channel_dimension
 from skipnorm.anatomy.sites import Site
 from skipnorm.errors import SurgeryError
-from skipnorm.surgery.operation import Operation
+from skipnorm.surgery.operation import OfNorms
 from skipnorm.surgery.patient import Patient
 
 __all__ = ["NoisyNorm"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class NoisyNorm(Operation):
+class NoisyNorm(OfNorms):
     """Disturb what comes out of each norm, anew at every step, by noise whose own distribution shifts.
 
     For each unit j, `mu_j ~ U(-n_mu, n_mu)` and `sigma_j ~ U(1, n_sigma)`; for each sample (and position) i,
@@ -36,7 +35,6 @@ class NoisyNorm(Operation):
     n_sigma: float = 1.25
     r_mu: float = 0.1
     r_sigma: float = 0.1
-    changes: ClassVar[str] = "norms"
 
     def __post_init__(self) -> None:
         """Refuse noise that there is not."""
@@ -46,10 +44,6 @@ class NoisyNorm(Operation):
             raise SurgeryError(
                 f"expected finite settings of at least 0, and n_sigma of at least 1; found {self}."
             )
-
-    def candidates(self, patient: Patient) -> Sequence[Site]:
-        """Every norm."""
-        return patient.anatomy.norms
 
     def apply(self, patient: Patient, sites: Sequence[Site]) -> None:
         """Disturb the outputs: by a hook behind a module, by a gate at a call in another module's code."""

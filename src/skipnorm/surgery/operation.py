@@ -11,7 +11,7 @@ from skipnorm.errors import SurgeryError, nearest
 if TYPE_CHECKING:
     from skipnorm.surgery.patient import Patient
 
-__all__ = ["Operation", "Where", "chosen"]
+__all__ = ["OfNorms", "Operation", "Where", "chosen"]
 
 Where = str | Callable[[Site], bool] | Sequence[str | Site]
 """A glob over names of sites, a predicate, or sites (or globs) one by one."""
@@ -52,6 +52,17 @@ class Operation:
         named = ((field, getattr(self, field.name)) for field in fields(self))
         given = [f"{field.name}={value!r}" for field, value in named if value != field.default]
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class OfNorms(Operation):
+    """An operation that can act on every norm."""
+
+    changes: ClassVar[str] = "norms"
+
+    def candidates(self, patient: "Patient") -> Sequence[Site]:
+        """Every norm."""
+        return patient.anatomy.norms
 
 
 def chosen(operation: Operation, candidates: Sequence[Site], anatomy: Anatomy) -> tuple[Site, ...]:

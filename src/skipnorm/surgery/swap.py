@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from skipnorm.anatomy.channels import channel_dimension
 from skipnorm.anatomy.sites import Norm, Site
 from skipnorm.errors import SurgeryError, nearest
 from skipnorm.surgery.channels import affine_of, channel_of, eps_of, fresh_norm
-from skipnorm.surgery.operation import Operation
+from skipnorm.surgery.operation import OfNorms
 from skipnorm.surgery.patient import Patient, Place, Signal
 
 __all__ = ["Static", "SwapNorm"]
@@ -22,7 +22,7 @@ To = Literal["batch", "layer", "group", "instance", "rms", "none", "static"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SwapNorm(Operation):
+class SwapNorm(OfNorms):
     """Put another norm in the place of each norm, or none at all.
 
     - `batch`, `layer`, `group`, `instance`, `rms`: with scale and shift per channel taken over from the old one where
@@ -46,17 +46,12 @@ class SwapNorm(Operation):
     to: To
     groups: int | None = None
     affine: bool = True
-    changes: ClassVar[str] = "norms"
 
     def __post_init__(self) -> None:
         """Refuse a kind of norm that there is not."""
         super().__post_init__()
         if self.to not in get_args(To):
             raise SurgeryError(f"SwapNorm: {nearest(str(self.to), get_args(To))}")
-
-    def candidates(self, patient: Patient) -> Sequence[Site]:
-        """Every norm."""
-        return patient.anatomy.norms
 
     def apply(self, patient: Patient, sites: Sequence[Site]) -> None:
         """Put new modules in the places of the norms."""

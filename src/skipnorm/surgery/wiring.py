@@ -2,7 +2,7 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,34 +40,45 @@ class _Watch:
 
 def _watched(patient: Patient, mode: Callable[[_Watch], Any] | None = None) -> _Watch:
     """One forward pass with a hook on every module, which leaves nothing behind."""
-    watch, handles = _Watch(), []
+    watch = _Watch()
 
-    def hook(path: str) -> Any:
-        def behind(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            tensors = list(operands_of(args, kwargs))
-            plain = len(tensors) == 1 and isinstance(output, Tensor)
-            call = (
-                Call(tuple(tensors[0].shape), tuple(output.shape), output.dtype, output.device)
-                if plain
-                else None
-            )
-            watch.calls.setdefault(path, []).append(call)
-            if plain:
-                watch.outputs[path] = output
+    def note(path: str, tensors: list[Tensor], output: Any) -> None:
+        plain = len(tensors) == 1 and isinstance(output, Tensor)
+        call = (
+            Call(tuple(tensors[0].shape), tuple(output.shape), output.dtype, output.device)
+            if plain
+            else None
+        )
+        watch.calls.setdefault(path, []).append(call)
+        if plain:
+            watch.outputs[path] = output
 
-        return behind
-
-    with untouched(patient.network), torch.no_grad(), run_straight():
-        try:
-            for path, module in patient.network.named_modules():
-                if path:
-                    handles.append(module.register_forward_hook(hook(path), with_kwargs=True))
-            with nullcontext() if mode is None else mode(watch):
-                patient.network(*fresh(patient.inputs), **fresh(patient.named))
-        finally:
-            for handle in handles:
-                handle.remove()
+    modules = [(path, module) for path, module in patient.network.named_modules() if path]
+    seen = nullcontext() if mode is None else mode(watch)
+    with untouched(patient.network), torch.no_grad(), run_straight(), _hooked(modules, note), seen:
+        patient.network(*fresh(patient.inputs), **fresh(patient.named))
     return watch
+
+
+@contextmanager
+def _hooked(
+    modules: Iterable[tuple[str, nn.Module]], note: Callable[[str, list[Tensor], Any], None]
+) -> Iterator[None]:
+    """Tell of every call of these modules: path, tensors among the arguments, and what was returned."""
+
+    def behind(path: str) -> Any:
+        return lambda module, args, kwargs, output: note(
+            path, list(operands_of(args, kwargs)), output
+        )
+
+    handles = [
+        module.register_forward_hook(behind(path), with_kwargs=True) for path, module in modules
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def calls_of(patient: Patient) -> dict[str, Call]:
@@ -197,32 +208,20 @@ def pairs_behind(patient: Patient) -> dict[str, str]:
     outputs: dict[str, Tensor] = {}
     listener = _Sources(outputs)
     names = {site.index: site.name for site in patient.anatomy.sites}
-    with untouched(patient.network) as ledger, torch.no_grad(), _hooked(patient, outputs):
-        observe(patient.network, patient.inputs, patient.named, ledger, listener)
-    once = calls_of(patient)
-    return {names[index]: path for index, path in listener.found.items() if path in once}
 
-
-@contextmanager
-def _hooked(patient: Patient, outputs: dict[str, Tensor]) -> Iterator[None]:
-    def keep(path: str) -> Any:
-        def behind(module: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                outputs[path] = output
-
-        return behind
+    def note(path: str, tensors: list[Tensor], output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[path] = output
 
     leaves = [
         (path, module)
         for path, module in patient.network.named_modules()
         if path and not any(True for _ in module.children())
     ]
-    handles = [module.register_forward_hook(keep(path)) for path, module in leaves]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with untouched(patient.network) as ledger, torch.no_grad(), _hooked(leaves, note):
+        observe(patient.network, patient.inputs, patient.named, ledger, listener)
+    once = calls_of(patient)
+    return {names[index]: path for index, path in listener.found.items() if path in once}
 
 
 def pairs_of(patient: Patient) -> list[tuple[int, int]]:

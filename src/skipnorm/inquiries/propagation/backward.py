@@ -8,17 +8,9 @@ import xarray as xr
 
 from skipnorm.figures import profile, strip
 from skipnorm.formulas import theory
+from skipnorm.inquiries.effects import cases, line, numbered
 from skipnorm.inquiries.propagation import laws
-from skipnorm.inquiries.propagation.effects import (
-    along,
-    batch_of,
-    by_batch,
-    cases,
-    depth_of,
-    line,
-    numbered,
-    rate,
-)
+from skipnorm.inquiries.propagation.effects import along, batch_of, by_batch, depth_of, rate
 
 _EARLY = 20
 

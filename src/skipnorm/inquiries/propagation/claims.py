@@ -11,8 +11,8 @@ import math
 import xarray as xr
 
 from skipnorm.formulas import theory
+from skipnorm.inquiries.effects import numbered
 from skipnorm.inquiries.propagation import laws, stability
-from skipnorm.inquiries.propagation.effects import numbered
 from skipnorm.inquiries.propagation.laws import log_gain
 from skipnorm.inquiries.propagation.study import FULL, QUICK
 from skipnorm.verdicts import AtMost, Claim, Identity, Near

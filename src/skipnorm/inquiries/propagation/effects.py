@@ -6,8 +6,6 @@ gradients is that of the *squared* norm, from a layer's output towards the input
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 import xarray as xr
 
@@ -15,19 +13,14 @@ __all__ = [
     "along",
     "batch_of",
     "by_batch",
-    "cases",
     "channel_share",
     "depth_of",
     "drift",
     "gain",
     "gradient_ratio",
-    "line",
-    "numbered",
     "rate",
     "slope",
 ]
-
-Effect = Callable[[xr.Dataset], xr.DataArray]
 
 #: A rate is taken over the bulk, from layer 3 on: the first layers still settle, the last see the loss.
 FIRST, LAST = 3, 5
@@ -82,39 +75,6 @@ def channel_share(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     shares = along(evidence, variant, "channel_variance") / along(evidence, variant, "mean_square")
     batch = batch_of(variant)
     return shares * batch / (batch - 1)
-
-
-def cases(effects: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    """Several effects as the cases of one claim.
-
-    >>> cases({"a": xr.DataArray([1.0], {"seed": [0]}, "seed")}).dims
-    ('case', 'seed')
-    """
-    return xr.concat(
-        [effect.assign_coords(case=name) for name, effect in effects.items()],
-        "case",
-        coords="different",
-        compat="equals",
-        join="outer",
-    )
-
-
-def numbered(values: Mapping[str, float]) -> xr.DataArray:
-    """Predictions by case.
-
-    >>> numbered({"a": 2.0}).sel(case="a").item()
-    2.0
-    """
-    return xr.DataArray(list(values.values()), {"case": list(values)}, "case")
-
-
-def line(x: np.ndarray, law: Callable[[int], float], dim: str) -> xr.DataArray:
-    """A law along a dimension, for the dashed line of a figure.
-
-    >>> line(np.array([1, 2]), lambda n: 2.0**n, "layer").values
-    array([2., 4.])
-    """
-    return xr.DataArray([law(int(value)) for value in x], {dim: x}, dim)
 
 
 def by_batch(evidence: xr.Dataset, network: str) -> dict[str, str]:

@@ -9,17 +9,15 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.formulas import theory
+from skipnorm.inquiries.effects import Effect, cases, numbered
 from skipnorm.inquiries.propagation.effects import (
-    Effect,
     along,
     batch_of,
     by_batch,
-    cases,
     channel_share,
     depth_of,
     gain,
     gradient_ratio,
-    numbered,
     rate,
     slope,
 )

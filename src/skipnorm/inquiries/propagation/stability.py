@@ -11,10 +11,10 @@ import math
 import numpy as np
 import xarray as xr
 
+from skipnorm.inquiries.effects import cases
 from skipnorm.inquiries.propagation.effects import (
     along,
     by_batch,
-    cases,
     depth_of,
     drift,
     gradient_ratio,

@@ -10,7 +10,7 @@ import xarray as xr
 
 from skipnorm.figures import intervals, profile, traces
 from skipnorm.formulas import theory
-from skipnorm.inquiries.propagation.effects import line
+from skipnorm.inquiries.effects import line
 from skipnorm.inquiries.shattering.claims import LAWS
 from skipnorm.inquiries.shattering.effects import (
     LINE_LAWS,

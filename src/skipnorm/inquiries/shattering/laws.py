@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import xarray as xr
 
 from skipnorm.formulas import theory
-from skipnorm.inquiries.propagation.effects import Effect, cases, numbered
+from skipnorm.inquiries.effects import Effect, cases, numbered
 from skipnorm.inquiries.shattering.effects import co_active, co_activity, together
 from skipnorm.verdicts import Claim, Near
 

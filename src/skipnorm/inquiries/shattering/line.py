@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from skipnorm.inquiries.propagation.effects import cases, numbered
+from skipnorm.inquiries.effects import cases, numbered
 from skipnorm.inquiries.shattering.effects import kept, noise, process, remembered
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from skipnorm.formulas import theory
-from skipnorm.inquiries.propagation.effects import cases
+from skipnorm.inquiries.effects import cases
 from skipnorm.inquiries.shattering.effects import co_active, remembered, together
 from skipnorm.inquiries.shattering.laws import BALDUZZI, QUOTED, correlations_of, said_of
 from skipnorm.verdicts import AtLeast, Claim, Near
