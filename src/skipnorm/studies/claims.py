@@ -111,9 +111,11 @@ def take(place: Path) -> Claim | None:
             file.write(text)
     except FileExistsError:
         return None
-    except OSError as error:
-        with suppress(OSError):
+    except BaseException as error:
+        with suppress(OSError):  # an interrupt too: an empty claim would hold the trial for a minute
             _path(place, generation + 1).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise StudyError(
             f"A trial could not be begun, because no claim on it can be written to "
             f"{str(place.parent)!r}: {error}. Is the disk full, or the folder read-only?"
