@@ -31,7 +31,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import toy_inquiry
 
-    entry = inquiries.Entry("toy", toy_inquiry.TOY.question, "nothing")
+    entry = inquiries.Entry("toy", toy_inquiry.TOY.question, quick=1, full=2)
     for module in (inquiries, pages):
         monkeypatch.setattr(module, "CATALOGUE", (entry,))
     monkeypatch.setattr(inquiries, "load", lambda name: toy_inquiry.TOY)

@@ -109,9 +109,9 @@ def test_list_is_whole_on_a_narrow_terminal(skipnorm, columns):
 
 
 def test_an_unknown_inquiry_is_answered_with_the_nearest(skipnorm):
-    done = skipnorm("run", "propagatoin")
+    done = skipnorm("run", "stabilty")
     assert done.exit_code == Ending.FAILED
-    assert "Did you mean 'propagation'" in done.stderr
+    assert "Did you mean 'stability'" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["no-such-command"], ["run"], ["run", "toy", "--scale", "huge"]])
@@ -165,6 +165,6 @@ def test_an_inquiry_shows_every_claim_and_says_what_every_figure_shows(toy):
 def test_a_module_without_its_inquiry_is_named(monkeypatch):
     from types import ModuleType
 
-    monkeypatch.setitem(sys.modules, "skipnorm.inquiries.propagation", ModuleType("empty"))
-    with pytest.raises(StudyError, match="should hold an Inquiry named 'propagation'"):
-        load("propagation")
+    monkeypatch.setitem(sys.modules, "skipnorm.inquiries.stability", ModuleType("empty"))
+    with pytest.raises(StudyError, match="should hold an Inquiry named 'stability'"):
+        load("stability")

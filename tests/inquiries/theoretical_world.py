@@ -1,4 +1,4 @@
-"""Evidence made up from closed forms: what the study of `propagation` would find if theory held.
+"""Evidence made up from closed forms: what the study of `stability` would find if theory held.
 
 No network is built. Every law is written here once more, from the literature, so that a slip in the
 inquiry's own overlay shows; the shape of the evidence is that of the study.
@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.formulas import theory
-from skipnorm.inquiries.propagation.study import QUICK, study_of
+from skipnorm.inquiries.stability.study import QUICK, study_of
 
 SEEDS = 8
 LAYERS = QUICK.residual_depth + 1

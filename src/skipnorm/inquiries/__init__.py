@@ -17,24 +17,94 @@ __all__ = ["CATALOGUE", "Entry", "Inquiry", "load"]
 
 @dataclass(frozen=True)
 class Entry:
-    """What an inquiry asks, and what its answer costs on two cores at quick and full scale."""
+    """What an inquiry asks, and what its answer costs in core-seconds at quick and full scale.
+
+    Core-seconds are seconds of one core, as measured on a machine of two without a GPU: by half, with two.
+    """
 
     name: str
     question: str
-    cost: str
+    quick: int
+    full: int
+
+    @property
+    def cost(self) -> str:
+        """Both costs in words."""
+        return f"{self.quick} core-seconds quick, {self.full:,} full"
 
 
 CATALOGUE: tuple[Entry, ...] = (
     Entry(
-        name="propagation",
-        question="How do signals and gradients scale with depth, "
-        "and what do norms and skips change?",
-        cost="2 minutes quick, 7 minutes full",
+        "stability",
+        "Does the product over layers vanish or explode, and does batch norm mend it?",
+        quick=110,
+        full=600,
     ),
     Entry(
-        name="shattering",
-        question="Are gradients shattered with depth, and do skips mend them?",
-        cost="half a minute quick, 2 minutes full",
+        "shift",
+        "Does batch norm reduce internal covariate shift, and does that matter?",
+        quick=50,
+        full=300,
+    ),
+    Entry(
+        "identical",
+        "Does batch norm make activations identically distributed, and does that help to generalise?",
+        quick=40,
+        full=250,
+    ),
+    Entry(
+        "landscape",
+        "Do norms and skips make the loss landscape smoother?",
+        quick=70,
+        full=500,
+    ),
+    Entry(
+        "rates",
+        "Do norms allow larger learning rates and flatter minima, and is training faster for it?",
+        quick=60,
+        full=400,
+    ),
+    Entry(
+        "nonlinearity",
+        "Do scale and shift make better use of the non-linearity?",
+        quick=40,
+        full=250,
+    ),
+    Entry(
+        "placement",
+        "Where does the norm belong: before the activation or after, inside the branch or outside?",
+        quick=60,
+        full=400,
+    ),
+    Entry(
+        "flow",
+        "Do skips keep the gradient from vanishing?",
+        quick=40,
+        full=250,
+    ),
+    Entry(
+        "degradation",
+        "Why do deeper plain networks train worse: for want of the identity?",
+        quick=80,
+        full=600,
+    ),
+    Entry(
+        "shattering",
+        "Are gradients shattered with depth, and do skips mend them?",
+        quick=80,
+        full=400,
+    ),
+    Entry(
+        "lesions",
+        "Are residual networks ensembles of shallow ones?",
+        quick=30,
+        full=200,
+    ),
+    Entry(
+        "rescaling",
+        "Which technique brings which benefit, and how common are norms and skips?",
+        quick=60,
+        full=400,
     ),
 )
 

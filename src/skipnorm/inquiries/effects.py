@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-__all__ = ["Effect", "cases", "line", "numbered"]
+__all__ = ["Effect", "best", "cases", "line", "numbered", "of"]
 
 Effect = Callable[[xr.Dataset], xr.DataArray]
 
@@ -43,3 +44,32 @@ def line(x: np.ndarray, law: Callable[[int], float], dim: str) -> xr.DataArray:
     array([2., 4.])
     """
     return xr.DataArray([law(int(value)) for value in x], {dim: x}, dim)
+
+
+def of(evidence: xr.Dataset, variant: str, quantity: str, **labels: Any) -> xr.DataArray:
+    """One quantity of one variant, at these labels of its other dimensions: what is left has ``seed``.
+
+    >>> gain = xr.DataArray([[1.0], [2.0]], {"variant": ["a", "b"], "seed": [0]}, ["variant", "seed"])
+    >>> of(xr.Dataset({"gain": gain}), "b", "gain").values
+    array([2.])
+    """
+    return (
+        evidence[quantity]
+        .sel(variant=variant, **labels)
+        .drop_vars(["variant", *labels], errors="ignore")
+    )
+
+
+def best(
+    evidence: xr.Dataset, variant: str, score: str = "test_loss", *, chosen_on: str = ""
+) -> xr.DataArray:
+    """A variant's final score at its best learning rate, by seed; a run that diverged has the worst.
+
+    The rate is chosen on validation data unless told otherwise.
+    """
+    from skipnorm.evidence.rates import best_of_grid
+
+    part = evidence.sel(variant=[variant])
+    chosen = chosen_on or ("validation_loss" if score != "validation_loss" else "training_loss")
+    found = best_of_grid(part, chosen_on=chosen, reported=score)[score]
+    return found.sel(variant=variant, drop=True)

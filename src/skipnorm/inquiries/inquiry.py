@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from skipnorm.errors import ClaimError, nearest
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from skipnorm.studies.study import Study
     from skipnorm.verdicts.claim import Claim
 
-__all__ = ["Inquiry", "Scale"]
+__all__ = ["WAYS", "Inquiry", "Scale"]
 
-Scale = Literal["quick", "full"]
+Scale = Literal["quick", "full", "paper"]
+"""The demo; the essay whole, within 90 minutes on two cores; networks as published, for a GPU or a cluster."""
+
+
+WAYS = ("supported", "refuted", "undecided")
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,16 @@ class Inquiry:
 
     ``figures`` maps a name to a function from evidence to a plotly figure; ``captions`` says in
     words what each figure shows. ``study`` takes
-    a scale, ``"quick"`` (the demo) or ``"full"``. A value, not a base class: an inquiry module
+    a scale, one of ``scales``. A value, not a base class: an inquiry module
     makes one and imports torch only inside the functions that need it.
 
+    ``essay`` is what the essay says about the question, in one sentence; ``headline`` the claim whose ruling answers
+    it first; ``answers`` the sentence that says what was found, for each way in which that ruling can come out. All
+    are written before the run.
+
     Raises:
-        ClaimError: a claim names a figure that is not drawn, or a figure has no caption.
+        ClaimError: a claim names a figure that is not drawn, a figure has no caption, the headline is no claim, or
+            one of its rulings has no answer.
     """
 
     name: str
@@ -40,6 +49,10 @@ class Inquiry:
     figures: Mapping[str, Callable[[xr.Dataset], go.Figure]]
     study: Callable[[Scale], Study]
     captions: Mapping[str, str]
+    essay: str = ""
+    headline: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    scales: tuple[Scale, ...] = ("quick", "full")
 
     def __post_init__(self) -> None:
         """Refuse claims without a figure and figures without a caption."""
@@ -60,4 +73,19 @@ class Inquiry:
             raise ClaimError(
                 f"Two claims of the inquiry {self.name!r} share a name: expected distinct names, "
                 f"found {names}. Rename one."
+            )
+        if self.headline:
+            self._check_headline(names)
+
+    def _check_headline(self, names: list[str]) -> None:
+        if self.headline not in names:
+            raise ClaimError(
+                f"The headline of the inquiry {self.name!r} is no claim of it: "
+                f"{nearest(self.headline, names)}"
+            )
+        silent = [way for way in WAYS if not self.answers.get(way, "").strip()]
+        if silent or not self.essay.strip():
+            raise ClaimError(
+                f"The inquiry {self.name!r} has a headline: expected what the essay says, and an answer for every "
+                f"ruling, found none for {', '.join(silent) or 'the essay'}."
             )

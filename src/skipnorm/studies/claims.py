@@ -112,7 +112,9 @@ def take(place: Path) -> Claim | None:
     except FileExistsError:
         return None
     except BaseException as error:
-        with suppress(OSError):  # an interrupt too: an empty claim would hold the trial for a minute
+        with suppress(
+            OSError
+        ):  # an interrupt too: an empty claim would hold the trial for a minute
             _path(place, generation + 1).unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise

@@ -30,6 +30,7 @@ class Claim:
         figure: the name of the figure that shows it, in the section that holds the verdict.
         caveats: what a reader should know before believing the ruling.
         unit: the unit of the effect; empty for a pure number.
+        topic: what it is about, in a few words; rival claims of one topic stand side by side.
 
     Raises:
         ClaimError: an empty sentence, an unknown side, scale or prediction, or a margin around 0
@@ -46,6 +47,7 @@ class Claim:
     figure: str = ""
     caveats: tuple[str, ...] = ()
     unit: str = ""
+    topic: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what could not be judged or attributed."""

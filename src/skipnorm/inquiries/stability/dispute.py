@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.inquiries.effects import cases
-from skipnorm.inquiries.propagation.effects import (
+from skipnorm.inquiries.stability.effects import (
     along,
     by_batch,
     depth_of,

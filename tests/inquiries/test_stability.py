@@ -1,4 +1,4 @@
-"""The inquiry `propagation` through the real pipeline, small; and what it reads, checked by hand.
+"""The inquiry `stability` through the real pipeline, small; and what it reads, checked by hand.
 
 Truth: plain forward passes and plain autograd on the same networks.
 """
@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from skipnorm.inquiries import CATALOGUE, load
-from skipnorm.inquiries.propagation.effects import along
-from skipnorm.inquiries.propagation.populations import OnePerSample, SideBySide
-from skipnorm.inquiries.propagation.readings import Readings, plain_stream, residual_stream
-from skipnorm.inquiries.propagation.study import FULL, QUICK, Size, study_of
+from skipnorm.inquiries.stability.effects import along
+from skipnorm.inquiries.stability.populations import OnePerSample, SideBySide
+from skipnorm.inquiries.stability.readings import Readings, plain_stream, residual_stream
+from skipnorm.inquiries.stability.study import FULL, QUICK, Size, study_of
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.report import Section, write_page
 from skipnorm.studies.measure import measure
@@ -19,7 +19,7 @@ from skipnorm.studies.run import run
 from skipnorm.tasks import Gaussian
 from skipnorm.verdicts import judge
 
-INQUIRY = load("propagation")
+INQUIRY = load("stability")
 TINY = Size(
     seeds=2,
     batches=(8,),
@@ -57,7 +57,7 @@ def test_the_whole_pipeline_from_study_to_page(tmp_path):
 
 
 def test_the_catalogue_asks_what_the_inquiry_asks():
-    (entry,) = [entry for entry in CATALOGUE if entry.name == "propagation"]
+    (entry,) = [entry for entry in CATALOGUE if entry.name == "stability"]
     assert entry.question == INQUIRY.question
 
 

@@ -12,9 +12,9 @@ import xarray as xr
 
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import numbered
-from skipnorm.inquiries.propagation import laws, stability
-from skipnorm.inquiries.propagation.laws import log_gain
-from skipnorm.inquiries.propagation.study import FULL, QUICK
+from skipnorm.inquiries.stability import dispute, laws
+from skipnorm.inquiries.stability.laws import log_gain
+from skipnorm.inquiries.stability.study import FULL, QUICK
 from skipnorm.verdicts import AtMost, Claim, Identity, Near
 
 __all__ = ["CLAIMS"]
@@ -44,7 +44,7 @@ LAWS = (
         "theory gives for the batch size, 1.79 for 8 samples and 1.48 for 128.",
         source="Yang et al. 2019, eq. 25 at alpha = 1",
         side="paper",
-        effect=stability.relu_rates,
+        effect=dispute.relu_rates,
         prediction=Near(laws.relu_theory, 0.015, relative=True),
         scale="log",
         figure="explosion",
@@ -250,4 +250,4 @@ LAWS = (
     ),
 )
 
-CLAIMS = (*stability.CLAIMS, *LAWS)
+CLAIMS = (*dispute.CLAIMS, *LAWS)

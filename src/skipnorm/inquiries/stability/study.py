@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from skipnorm.inquiries.inquiry import Scale
-from skipnorm.inquiries.propagation.populations import OnePerSample, SideBySide
-from skipnorm.inquiries.propagation.readings import (
+from skipnorm.inquiries.stability.populations import OnePerSample, SideBySide
+from skipnorm.inquiries.stability.readings import (
     Readings,
     plain_stream,
     residual_stream,
@@ -74,14 +74,14 @@ FULL = Size(
 
 
 def study(scale: Scale) -> Study:
-    """The study of the inquiry `propagation`."""
+    """The study of the inquiry `stability`."""
     return study_of({"quick": QUICK, "full": FULL}[scale])
 
 
 def study_of(size: Size) -> Study:
     """The same comparisons at any size."""
     variants = {**_plain(size), **_residual(size), **_exact(), **_populations(size)}
-    return Study("propagation", variants, seeds=range(size.seeds), probes=Readings())
+    return Study("stability", variants, seeds=range(size.seeds), probes=Readings())
 
 
 def _bare(**fields: Any) -> Perceptron:

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from skipnorm.figures import intervals
-from skipnorm.inquiries.propagation import backward, forward
-from skipnorm.inquiries.propagation.claims import LAWS
+from skipnorm.inquiries.stability import backward, forward
+from skipnorm.inquiries.stability.claims import LAWS
 from skipnorm.verdicts import Near, Verdict, judge
 
 __all__ = ["CAPTIONS", "FIGURES"]

@@ -1,4 +1,4 @@
-"""Every claim of `propagation` can come out either way.
+"""Every claim of `stability` can come out either way.
 
 Truth: evidence made up from closed forms (`theoretical_world`), and the same evidence with one thing
 wrong. A claim that is not listed in REFUTING fails, as does one that theory contradicts and that is
@@ -13,7 +13,7 @@ from tests.inquiries.theoretical_world import linear_rate, relu_rate, world
 from skipnorm.inquiries import load
 from skipnorm.verdicts import judge
 
-INQUIRY = load("propagation")
+INQUIRY = load("stability")
 CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
 GRADIENT, SIZE, VARIANCE = "gradient_mean_square", "mean_square", "channel_variance"
 

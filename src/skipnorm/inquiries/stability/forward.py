@@ -11,9 +11,9 @@ import xarray as xr
 from skipnorm.figures import profile
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import line
-from skipnorm.inquiries.propagation import laws
-from skipnorm.inquiries.propagation.effects import along, channel_share
-from skipnorm.inquiries.propagation.study import NF_SCALE, QUICK
+from skipnorm.inquiries.stability import laws
+from skipnorm.inquiries.stability.effects import along, channel_share
+from skipnorm.inquiries.stability.study import NF_SCALE, QUICK
 
 _EARLY = 20
 

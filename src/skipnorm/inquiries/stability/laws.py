@@ -10,7 +10,7 @@ import xarray as xr
 
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import Effect, cases, numbered
-from skipnorm.inquiries.propagation.effects import (
+from skipnorm.inquiries.stability.effects import (
     along,
     batch_of,
     by_batch,
@@ -21,7 +21,7 @@ from skipnorm.inquiries.propagation.effects import (
     rate,
     slope,
 )
-from skipnorm.inquiries.propagation.study import NF_SCALE
+from skipnorm.inquiries.stability.study import NF_SCALE
 
 __all__ = ["ORDERS", "normed_share", "panel_of", "shortcut_share"]
 

@@ -9,8 +9,8 @@ import xarray as xr
 from skipnorm.figures import profile, strip
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import cases, line, numbered
-from skipnorm.inquiries.propagation import laws
-from skipnorm.inquiries.propagation.effects import along, batch_of, by_batch, depth_of, rate
+from skipnorm.inquiries.stability import laws
+from skipnorm.inquiries.stability.effects import along, batch_of, by_batch, depth_of, rate
 
 _EARLY = 20
 

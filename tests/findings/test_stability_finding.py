@@ -12,14 +12,14 @@ from skipnorm.verdicts import judge
 
 pytestmark = pytest.mark.slow
 
-INQUIRY = load("propagation")
+INQUIRY = load("stability")
 CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
 REFUTED = {"bn-helps-gradients-in-chaos", "bn-keeps-the-gradient"}
 
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("propagation")
+    folder = tmp_path_factory.mktemp("stability")
     return run(INQUIRY.study("quick"), folder, progress="off")
 
 

@@ -5,15 +5,15 @@ networks on Gaussian inputs, with a random covector per sample in place of a los
 """
 
 from skipnorm.inquiries.inquiry import Inquiry
-from skipnorm.inquiries.propagation.claims import CLAIMS
-from skipnorm.inquiries.propagation.figures import CAPTIONS, FIGURES
-from skipnorm.inquiries.propagation.study import study
+from skipnorm.inquiries.stability.claims import CLAIMS
+from skipnorm.inquiries.stability.figures import CAPTIONS, FIGURES
+from skipnorm.inquiries.stability.study import study
 
-__all__ = ["PROPAGATION"]
+__all__ = ["STABILITY"]
 
-PROPAGATION = Inquiry(
-    name="propagation",
-    question="How do signals and gradients scale with depth, and what do norms and skips change?",
+STABILITY = Inquiry(
+    name="stability",
+    question="Does the product over layers vanish or explode, and does batch norm mend it?",
     method="Perceptrons at initialisation, without stem, head, biases and epsilon; Gaussian inputs; the loss is the "
     "inner product with a random covector for every sample, so that the gradient at the output is white. Every draw "
     "has new weights and a new batch, the same ones in every network of equal shape. Measured are the mean square, "
