@@ -19,6 +19,17 @@ def test_every_variant_meets_every_seed_and_pairs_stay_together(toyworld):
     assert len({trial.key for trial in trials}) == 6
 
 
+def test_a_variant_may_be_drawn_with_the_first_seeds_only(toyworld):
+    study = toyworld.study(a=1, b=2)
+    fewer = replace(study, variants=study.variants | {"b": replace(study.variants["b"], seeds=2)})
+    assert [(t.seed, t.name) for t in plan(fewer)] == [
+        (s, n) for s in range(3) for n in ("a", "b") if (s, n) != (2, "b")
+    ]
+    assert set(keys(fewer)) < set(keys(study))
+    with pytest.raises(StudyError, match="seeds >= 1"):
+        replace(study.variants["b"], seeds=0)
+
+
 def test_adding_a_seed_or_a_variant_renames_no_trial(toyworld):
     small, large = toyworld.study(a=1), replace(toyworld.study(a=1, b=2), seeds=range(5))
     assert set(keys(small)) < set(keys(large))

@@ -89,8 +89,9 @@ def plan(study: Study) -> tuple[Trial, ...]:
     texts = {id(draft.probes): _probes(draft.probes) for draft, _ in drafts}
     return tuple(
         _keyed(replace(draft, seed=seed), f"{text}{seed}", texts[id(draft.probes)])
-        for seed in study.seeds
+        for index, seed in enumerate(study.seeds)
         for draft, text in drafts
+        if draft.variant.seeds is None or index < draft.variant.seeds
     )
 
 

@@ -62,9 +62,11 @@ class Variant:
             rate compares rates as much as networks.
         operations: surgery on the built network, before any training.
         probes: what is read of this variant, in place of what the study reads.
+        seeds: with how many of the study's seeds it is drawn, from the first on; all unless given.
+            For a variant that is trained beside cheaper ones.
 
     Raises:
-        StudyError: no sample, an unknown precision, rates without training or not positive.
+        StudyError: no sample or seed, an unknown precision, rates without training or not positive.
     """
 
     network: Buildable
@@ -76,9 +78,12 @@ class Variant:
     rates: Sequence[float] = ()
     operations: Sequence[Any] = ()
     probes: Any = None
+    seeds: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built or trained; take sequences as tuples."""
+        if self.seeds is not None and self.seeds < 1:
+            raise StudyError(f"A variant is drawn once at least: expected seeds >= 1, found {self}.")
         if self.batch < 1:
             raise StudyError(f"A batch holds at least 1 sample: expected batch >= 1, found {self}.")
         if self.dtype not in DTYPES:
