@@ -83,7 +83,9 @@ class Variant:
     def __post_init__(self) -> None:
         """Refuse what cannot be built or trained; take sequences as tuples."""
         if self.seeds is not None and self.seeds < 1:
-            raise StudyError(f"A variant is drawn once at least: expected seeds >= 1, found {self}.")
+            raise StudyError(
+                f"A variant is drawn once at least: expected seeds >= 1, found {self}."
+            )
         if self.batch < 1:
             raise StudyError(f"A batch holds at least 1 sample: expected batch >= 1, found {self}.")
         if self.dtype not in DTYPES:
