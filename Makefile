@@ -18,13 +18,16 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 WORKERS ?= 2
 DEMO ?= runs/demo
 
-.PHONY: help demo test check format findings bench docs clean
+.PHONY: help demo essay test check format findings bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(PACKAGE)  ## the essay's questions, small: a table of verdicts and runs/demo/report.html
 	@$(BIN)/skipnorm demo --out $(DEMO)
+
+essay: $(PACKAGE)  ## the same at full scale, about an hour on two cores: runs/full/report.html
+	@$(BIN)/skipnorm demo --scale full --out runs/full
 
 test: $(TOOLS)  ## every test but the slow ones, doctests too; warnings are errors
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -q

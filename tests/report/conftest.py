@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from skipnorm.figures import intervals, profile, strip
-from skipnorm.report import Section
+from skipnorm.report import Remark, Section
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near, judge
 
 SIZES = [6, 8, 32, 128]
@@ -56,6 +56,7 @@ def propagation() -> Section:
         scale="log",
         figure="rates",
         caveats=("Width 400; the formula is for infinite width.", "Initial state only."),
+        topic="gradients with batch norm",
     )
     mitigates = Claim(
         name="bn-mitigates",
@@ -67,6 +68,7 @@ def propagation() -> Section:
         scale="log",
         figure="growth",
         caveats=("The essay speaks of training; this is the state before it.",),
+        topic="gradients with batch norm",
     )
     doubling = Claim(
         name="doubling",
@@ -109,6 +111,14 @@ def propagation() -> Section:
             "growth": "Three lines over 24 layers on a logarithmic scale: without a norm flat, "
             "batch norm rising to ten thousand, residual without norm to ten million."
         },
+        essay="The product over layers tends to 0 or infinity, and batch norm mitigates it.",
+        headline="bn-mitigates",
+        answers={
+            "supported": "Batch norm keeps the product in scale.",
+            "refuted": "Batch norm itself makes gradients explode.",
+            "undecided": "It could not be told.",
+        },
+        evidence="propagation/evidence.nc",
     )
 
 
@@ -178,3 +188,12 @@ def awkward() -> Section:
 @pytest.fixture(scope="session")
 def sections() -> list[Section]:
     return [propagation(), losses(), awkward()]
+
+
+@pytest.fixture(scope="session")
+def remarks() -> list[Remark]:
+    shown = (("propagation", "bn-mitigates"), ("propagation", "not on this page"))
+    return [
+        Remark("The product tends to 0 or infinity.", "second version", "Typically so.", shown),
+        Remark("A <b>citation</b>.", "first version", "It should be [3]."),
+    ]

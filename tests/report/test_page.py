@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from skipnorm.errors import EvidenceError
-from skipnorm.report import Section, write_page
+from skipnorm.report import Remark, Section, write_page
 
 
 class Outline(HTMLParser):
@@ -31,11 +31,15 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(sections: list[Section], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(
+    sections: list[Section], remarks: list[Remark], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     return write_page(
         tmp_path_factory.mktemp("page") / "new" / "report.html",
         "Skip & norm",
         sections,
+        notes=["At full scale <all> are ruled."],
+        remarks=remarks,
         provenance={"python": "3.11"},
     )
 
@@ -49,8 +53,9 @@ def outline(page: Path) -> Outline:
 
 def test_every_link_leads_somewhere_and_every_anchor_is_unique(outline: Outline) -> None:
     assert len(set(outline.anchors)) == len(outline.anchors)
-    assert {link for link in outline.links if link[1:] not in outline.anchors} == set()
-    assert all(link.startswith("#") for link in outline.links)
+    inside = [link for link in outline.links if link.startswith("#")]
+    assert {link for link in inside if link[1:] not in outline.anchors} == set()
+    assert set(outline.links) - set(inside) == {"propagation/evidence.nc"}
 
 
 def test_nothing_is_loaded_from_elsewhere(outline: Outline) -> None:
@@ -61,7 +66,8 @@ def test_every_figure_has_words_and_a_table(outline: Outline) -> None:
     plots = [attrs for tag, attrs in outline.tags if attrs.get("class") == "plot"]
     assert len(plots) == 4
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
-    assert sum(name.endswith("-table") for name in outline.anchors) == 4
+    tables = [name for name in outline.anchors if name.endswith("-table")]
+    assert sum("-figure-" in name for name in tables) == 4
 
 
 def test_the_library_is_there_once_and_the_page_is_not_too_large(page: Path) -> None:
@@ -75,10 +81,43 @@ def test_verdicts_stand_before_figures(page: Path) -> None:
     assert text.index('class="card ') < text.index("<figure")
 
 
+def test_the_page_opens_with_an_answer_to_every_question_that_has_one(page: Path) -> None:
+    text = page.read_text("utf-8")
+    rows = text[text.index('id="answers-table"') : text.index('class="inquiry"')]
+    assert rows.count("<tr") == 2  # the heading, and the one section with a headline
+    assert "Batch norm itself makes gradients explode." in rows
+    assert "Batch norm keeps the product in scale." not in text
+    assert 'href="#propagation-claim-bn-mitigates"' in rows
+
+
+def test_rivals_stand_side_by_side_the_essay_first(page: Path) -> None:
+    text = page.read_text("utf-8")
+    topic = text[text.index("Gradients with batch norm</h3>") :]
+    topic = topic[: topic.index("</section>")]
+    essay, counter = (topic.index(f"claim-{name}") for name in ("bn-mitigates", "bn-relu-rate"))
+    assert essay < counter
+    assert "claim-doubling" not in topic
+
+
+def test_remarks_lead_to_the_claims_that_show_them(page: Path) -> None:
+    text = page.read_text("utf-8")
+    part = text[text.index('id="imprecise"') : text.index('id="all-claims"')]
+    assert part.count('href="#propagation-claim-bn-mitigates"') == 1
+    assert "not on this page" not in part
+    assert "A &lt;b&gt;citation&lt;/b&gt;." in part
+
+
+def test_all_claims_stand_in_one_table(page: Path, sections: list[Section]) -> None:
+    text = page.read_text("utf-8")
+    body = text[text.index('id="all-claims-table"') :].partition("</table>")[0]
+    assert body.count("<tr>") == 1 + sum(len(section.verdicts) for section in sections)
+
+
 def test_words_are_escaped(page: Path) -> None:
     text = page.read_text("utf-8")
     assert "<img src=x" not in text
     assert "Skip &amp; norm" in text
+    assert "At full scale &lt;all&gt; are ruled." in text
 
 
 def test_an_empty_report_is_a_page_and_two_sections_of_one_name_are_none(

@@ -111,6 +111,12 @@ def test_figures_can_be_saved_as_data_and_as_drawings(browser: Any, address: str
         with visit.page.expect_download() as told:
             visit.page.get_by_role("button", name="Save as SVG").first.click()
         assert Path(told.value.path()).read_text("utf-8").startswith("<svg")
+        with visit.page.expect_download() as told:
+            visit.page.get_by_role("button", name="Save as PNG").first.click()
+        assert Path(told.value.path()).read_bytes().startswith(b"\x89PNG")
+        with visit.page.expect_download() as told:
+            visit.page.locator("[data-csv='all-claims']").click()
+        assert Path(told.value.path()).read_text("utf-8").startswith("Section,Topic,Side,Claim")
         assert visit.complaints == []
 
 

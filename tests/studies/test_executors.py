@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from skipnorm.errors import StudyError
-from skipnorm.studies.executors import EXECUTORS, in_process, processes
+from skipnorm.studies.executors import EXECUTORS, in_process, lasting_processes, processes
 from skipnorm.studies.outcome import Outcome
 from skipnorm.studies.plan import plan
 from skipnorm.studies.progress import bar, lines
@@ -46,6 +46,17 @@ def test_a_dead_worker_costs_only_its_own_trial_and_what_one_raises_is_an_outcom
     assert "signal SIGKILL" in found[1].reason
     assert found[2].reason == "ValueError: seed two"
     assert "die_on_one_and_raise_on_two" in found[2].details
+
+
+def test_workers_that_last_do_one_study_after_another(toyworld):
+    with lasting_processes(workers=1) as executor:
+        first, second = (
+            outcomes(executor, toyworld.where, toyworld.study(**each))
+            for each in ({"a": 1}, {"b": 2, "c": 3})
+        )
+    assert {o.status for o in first + second} == {"finished"}
+    assert len({o.reason for o in first + second}) == 1  # one process did it all
+    assert int(first[0].reason) != os.getpid()
 
 
 def test_a_worker_that_has_died_takes_no_trial(toyworld):

@@ -94,3 +94,8 @@ def die_on_one_and_raise_on_two(trial: Trial) -> Outcome:
     if trial.seed == 2:
         raise ValueError("seed two")
     return die_on_one(trial)
+
+
+def where(trial: Trial) -> Outcome:
+    """Tells which process it is done in."""
+    return Outcome(trial, "finished", str(os.getpid()))

@@ -69,6 +69,11 @@ def inquiry_at(source: str) -> Inquiry:
 
 
 def _of_inquiry(inquiry: Inquiry, scale: str, source: str, *, catalogued: bool = False) -> Asked:
+    if scale not in inquiry.scales:
+        raise StudyError(
+            f"The inquiry {inquiry.name!r} is not made for the scale {scale!r}: expected one of "
+            f"{', '.join(inquiry.scales)}."
+        )
     study = inquiry.study(scale)  # type: ignore[arg-type]
     if catalogued and study.name != inquiry.name:
         raise StudyError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from skipnorm.studies.manifest import Manifest, collect, read_manifest
 if TYPE_CHECKING:
     import xarray as xr
 
-    from skipnorm.report import Section
+    from skipnorm.report import Remark, Section
     from skipnorm.verdicts import Verdict
 
 __all__ = ["Answer", "answer_of", "study_folders", "verdict_rows", "write_answers"]
@@ -94,9 +95,16 @@ def write_answers(answers: Sequence[Answer], path: Path) -> Path:
     """One self-contained page with a section for every answer, and where it lies."""
     from skipnorm.report import write_page
 
-    title = answers[0].inquiry.question if len(answers) == 1 else _TITLE
-    sections = [_section(answer) for answer in answers]
-    return write_page(path, title, sections, provenance=_made_with(answers))
+    whole = len(answers) > 1
+    return write_page(
+        path,
+        _TITLE if whole else answers[0].inquiry.question,
+        [_section(answer, path.parent) for answer in answers],
+        lead=_LEAD if whole else "",
+        notes=_notes(answers) if whole else (),
+        remarks=_remarks() if whole else (),
+        provenance=_made_with(answers),
+    )
 
 
 def verdict_rows(answer: Answer) -> list[dict[str, Any]]:
@@ -109,10 +117,16 @@ def verdict_rows(answer: Answer) -> list[dict[str, Any]]:
 _TITLE = "Do you need the skip? Can you skip the norm?"
 
 
-def _section(answer: Answer) -> Section:
+_LEAD = (
+    "An essay asks why batch normalisation and skip connections work. Each of its claims, and of the papers it rests "
+    "on, was predicted, measured and ruled on."
+)
+
+
+def _section(answer: Answer, beside: Path) -> Section:
     from skipnorm.report import Section
 
-    inquiry = answer.inquiry
+    inquiry, kept = answer.inquiry, answer.manifest.folder / "evidence.nc"
     return Section(
         name=inquiry.name,
         question=inquiry.question,
@@ -121,7 +135,34 @@ def _section(answer: Answer) -> Section:
         verdicts=answer.verdicts,
         figures={name: draw(answer.evidence) for name, draw in inquiry.figures.items()},
         captions=inquiry.captions,
+        essay=inquiry.essay,
+        headline=inquiry.headline,
+        answers=inquiry.answers,
+        evidence=Path(relpath(kept, beside)).as_posix() if kept.is_file() else "",
     )
+
+
+def _notes(answers: Sequence[Answer]) -> list[str]:
+    from skipnorm.inquiries.full_scale import comparison, full_rulings
+
+    found = [
+        ((answer.inquiry.name, verdict.claim.name), verdict.ruling)
+        for answer in answers
+        for verdict in answer.verdicts
+    ]
+    return [comparison(found, full_rulings())]
+
+
+def _remarks() -> list[Remark]:
+    from skipnorm.inquiries.corrections import CORRECTIONS
+    from skipnorm.report import Remark
+
+    return [
+        Remark(
+            statement=each.statement, where=each.where, text=each.problem, claims=tuple(each.claims)
+        )
+        for each in CORRECTIONS
+    ]
 
 
 def _made_with(answers: Sequence[Answer]) -> dict[str, str]:

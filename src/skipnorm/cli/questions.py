@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -42,9 +43,16 @@ class Size(StrEnum):
 
     quick = "quick"
     full = "full"
+    paper = "paper"
 
 
-Scale = Annotated[Size, typer.Option(help="quick: small, for a first look; full: as published")]
+Scale = Annotated[
+    Size,
+    typer.Option(
+        help="quick: small, for a first look; full: with the seeds and sizes to rule on; paper: networks as "
+        "published, for a GPU or a cluster (not every inquiry has it)"
+    ),
+]
 On = Annotated[
     Where,
     typer.Option(
@@ -80,10 +88,21 @@ def demo(
     """The essay's questions, small: measures them all and writes report.html."""
     from skipnorm.inquiries import CATALOGUE
 
-    answers = [
-        _answer(entry.name, out / entry.name, scale, seeds=seeds, on=on, gpus=gpus, states=states)
-        for entry in CATALOGUE
-    ]
+    shared = states or out / "states"  # what several inquiries train alike is trained once
+    with _lasting(on) as executor:
+        answers = [
+            _answer(
+                entry.name,
+                out / entry.name,
+                scale,
+                seeds=seeds,
+                on=on,
+                gpus=gpus,
+                states=shared,
+                executor=executor,
+            )
+            for entry in CATALOGUE
+        ]
     _finish(answers, out / "report.html", as_json=as_json, decided=decided)
 
 
@@ -153,12 +172,13 @@ def _answer(
     on: Where,
     gpus: float,
     states: Path | None,
+    executor: Executor | None = None,
 ) -> Answer:
     from skipnorm.cli.asked import asked
     from skipnorm.cli.pages import answer_of
     from skipnorm.studies.run import run as run_study
 
-    executor = _executor(on, gpus)
+    executor = executor or _executor(on, gpus)
     found = asked(target, scale=scale.value)
     study = found.study if seeds is None else replace(found.study, seeds=range(seeds))
     folder = out or Path("runs") / study.name
@@ -176,6 +196,13 @@ def _answer(
         source=found.source,
     )
     return answer_of(folder)
+
+
+def _lasting(on: Where) -> AbstractContextManager[Executor | None]:
+    """For several studies: one crew of processes; where they run elsewhere, nothing is kept."""
+    from skipnorm.studies.executors import lasting_processes
+
+    return lasting_processes() if on is Where.processes else nullcontext()
 
 
 def _executor(on: Where, gpus: float) -> Executor:

@@ -4,6 +4,7 @@ Nothing here imports torch.
 """
 
 from skipnorm.report.page import write_page
+from skipnorm.report.remark import Remark
 from skipnorm.report.section import Section
 
-__all__ = ["Section", "write_page"]
+__all__ = ["Remark", "Section", "write_page"]

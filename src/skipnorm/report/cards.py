@@ -1,6 +1,7 @@
 """Verdicts as the page words them: everything a card says, ready for the template."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,26 @@ class Card:
     figure: str
     glance: Markup
     cases: tuple[dict[str, str], ...]
+    topic: str
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Claims about one thing, side by side: the essay's first, then a paper's, then what speaks against it."""
+
+    title: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question in one row: what the essay says, what was found, and the card that says how."""
+
+    question: str
+    anchor: str
+    essay: str
+    found: str
+    card: Card
 
 
 def card(section: Section, verdict: Verdict) -> Card:
@@ -50,7 +71,7 @@ def card(section: Section, verdict: Verdict) -> Card:
     claim = verdict.claim
     unit = f" {claim.unit}" if claim.unit else ""
     return Card(
-        anchor=f"{slug(section.name)}-claim-{slug(claim.name)}",
+        anchor=claim_anchor(section.name, claim.name),
         ruling=verdict.ruling,
         sentence=claim.sentence,
         source=claim.source,
@@ -67,7 +88,39 @@ def card(section: Section, verdict: Verdict) -> Card:
         figure=figure_anchor(section, claim.figure) if claim.figure else "",
         glance=glance(verdict),
         cases=tuple(_case(row) for row in verdict.cases) if len(verdict.cases) > 1 else (),
+        topic=claim.topic,
     )
+
+
+def topics(cards: Sequence[Card]) -> tuple[Topic, ...]:
+    """The cards by topic, in the order in which topics first appear; those without one come last."""
+    titles = sorted(dict.fromkeys(card.topic for card in cards), key=lambda title: not title)
+    sides = list(SIDES.values())
+    found = []
+    for title in titles:
+        rivals = [card for card in cards if card.topic == title]
+        rivals.sort(key=lambda card: sides.index(card.side) if title else 0)
+        found.append(Topic(title, tuple(rivals)))
+    return tuple(found)
+
+
+def answer(section: Section) -> Answer | None:
+    """What the section answers to its question, first of all; None where it has no headline."""
+    for verdict in section.verdicts:
+        if section.headline and verdict.claim.name == section.headline:
+            return Answer(
+                question=section.question,
+                anchor=slug(section.name),
+                essay=section.essay,
+                found=section.answers.get(verdict.ruling, verdict.reason),
+                card=card(section, verdict),
+            )
+    return None
+
+
+def claim_anchor(section: str, claim: str) -> str:
+    """Where in the page a claim is found."""
+    return f"{slug(section)}-claim-{slug(claim)}"
 
 
 def figure_anchor(section: Section, name: str) -> str:

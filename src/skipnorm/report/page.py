@@ -16,8 +16,18 @@ from skipnorm.errors import EvidenceError
 from skipnorm.evidence.wording import number
 from skipnorm.figures import palette
 from skipnorm.figures.layout import alt_text
-from skipnorm.report.cards import Card, card, figure_anchor, tally
+from skipnorm.report.cards import (
+    Answer,
+    Topic,
+    answer,
+    card,
+    claim_anchor,
+    figure_anchor,
+    tally,
+    topics,
+)
 from skipnorm.report.embedding import guarded, json_text, slug
+from skipnorm.report.remark import Remark
 from skipnorm.report.section import Section
 from skipnorm.report.tables import Table, numbers_of
 
@@ -45,7 +55,8 @@ class Part:
     anchor: str
     section: Section
     paragraphs: tuple[str, ...]
-    cards: tuple[Card, ...]
+    answer: Answer | None
+    topics: tuple[Topic, ...]
     plates: tuple[Plate, ...]
 
 
@@ -55,18 +66,23 @@ def write_page(
     sections: Sequence[Section],
     *,
     lead: str = "",
+    notes: Sequence[str] = (),
+    remarks: Sequence[Remark] = (),
     provenance: Mapping[str, str] | None = None,
 ) -> Path:
     """The report, written as one self-contained HTML file; returns where it lies.
 
     The page opens from the disk without a network: styles, figures and the drawing library are
-    in it. It begins with the verdicts; every section then gives method, findings and figures.
+    in it. It begins with an answer to every question; each section then gives claims with their
+    rulings, figures and method; remarks on the essay follow, and all claims in one table.
 
     Args:
         path: where to write; the folder is made if need be, and an old page is replaced whole.
         title: the heading.
         sections: one per question, in the order of reading.
         lead: the sentence under the heading.
+        notes: sentences under the count of rulings.
+        remarks: what the essay says less exactly than it could, each with the claims that show it.
         provenance: what the evidence was made with, for the foot of the page.
 
     Raises:
@@ -84,8 +100,10 @@ def write_page(
         .render(
             title=title,
             lead=lead or LEAD,
+            notes=notes,
             tally=tally(list(sections)),
             parts=_parts(sections),
+            remarks=[_shown(remark, sections) for remark in remarks],
             provenance=dict(provenance or {}),
             colours=palette,
             twins=json_text(palette.twins()),
@@ -95,6 +113,21 @@ def write_page(
         )
     )
     return _replace(Path(path), text)
+
+
+def _shown(remark: Remark, sections: Sequence[Section]) -> dict[str, Any]:
+    """A remark with links to those of its claims that are on the page."""
+    there = {(s.name, v.claim.name): v for s in sections for v in s.verdicts}
+    links = [
+        {
+            "anchor": claim_anchor(section, name),
+            "claim": there[section, name].claim.sentence,
+            "ruling": there[section, name].ruling,
+        }
+        for section, name in remark.claims
+        if (section, name) in there
+    ]
+    return {"remark": remark, "links": links}
 
 
 def _environment() -> Environment:
@@ -131,7 +164,8 @@ def _parts(sections: Sequence[Section]) -> list[Part]:
                 anchor=slug(section.name),
                 section=section,
                 paragraphs=tuple(p.strip() for p in section.method.split("\n\n") if p.strip()),
-                cards=tuple(card(section, verdict) for verdict in section.verdicts),
+                answer=answer(section),
+                topics=topics([card(section, verdict) for verdict in section.verdicts]),
                 plates=plates,
             )
         )

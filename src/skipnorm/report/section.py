@@ -23,10 +23,14 @@ class Section:
         captions: what each figure shows, by the figure's name.
         alts: each figure in a sentence for someone who cannot see it; written from the axes and
             the series where left out.
+        essay: what the essay says on the question, in one sentence; empty where it is not about the essay.
+        headline: the name of the claim whose ruling answers the question first.
+        answers: what was found, in one sentence for each ruling of the headline.
+        evidence: where the page's reader finds the evidence, as an address relative to the page.
 
     Raises:
         EvidenceError: a caption or an alternative text without a figure.
-        ClaimError: a claim that points to a figure which the section has not.
+        ClaimError: a claim that points to a figure which the section has not, or a headline that is no claim of it.
     """
 
     name: str
@@ -37,6 +41,10 @@ class Section:
     figures: Mapping[str, go.Figure] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
     alts: Mapping[str, str] = field(default_factory=dict)
+    essay: str = ""
+    headline: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    evidence: str = ""
 
     def __post_init__(self) -> None:
         """Refuse words without a figure and claims that point nowhere."""
@@ -54,3 +62,9 @@ class Section:
                     f"claim {claim.name!r} points to a figure that section {self.name!r} has "
                     f"not: {nearest(claim.figure, self.figures)}"
                 )
+        names = [verdict.claim.name for verdict in self.verdicts]
+        if self.headline and self.headline not in names:
+            raise ClaimError(
+                f"the headline of section {self.name!r} is no claim of it: "
+                f"{nearest(self.headline, names)}"
+            )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 from skipnorm.errors import StudyError, nearest
 from skipnorm.studies.on_ray import on_ray
@@ -15,7 +16,15 @@ from skipnorm.studies.outcome import Outcome
 from skipnorm.studies.plan import Trial
 from skipnorm.studies.workers import Crew
 
-__all__ = ["EXECUTORS", "Executor", "Work", "executor_named", "in_process", "processes"]
+__all__ = [
+    "EXECUTORS",
+    "Executor",
+    "Work",
+    "executor_named",
+    "in_process",
+    "lasting_processes",
+    "processes",
+]
 
 Work = Callable[[Trial], Outcome]
 Executor = Callable[[Work, Sequence[Trial]], Iterator[Outcome]]
@@ -39,10 +48,31 @@ def processes(
     Raises:
         StudyError: no worker can be started, or a trial cannot be sent to one.
     """
-    wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    size = min(workers or wanted or 1, len(trials))
-    with Crew(work, size) as crew:
-        yield from crew.outcomes(trials)
+    with Crew(min(workers or cores(), len(trials))) as crew:
+        yield from crew.outcomes(work, trials)
+
+
+@contextmanager
+def lasting_processes(workers: int | None = None) -> Iterator[Executor]:
+    """The executor `processes` for several studies in a row: its workers start once, with the first.
+
+    To start a worker is to import torch, some seconds each time.
+    """
+    with ExitStack() as stack:
+        crews: list[Crew] = []
+
+        def executor(work: Work, trials: Sequence[Trial]) -> Iterator[Outcome]:
+            if not crews:
+                crews.append(stack.enter_context(Crew(workers or cores())))
+            yield from crews[0].outcomes(work, trials)
+
+        yield executor
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return allowed or 1
 
 
 EXECUTORS: Mapping[str, Executor] = {

@@ -57,8 +57,7 @@ class _Worker:
 class Crew:
     """So many worker processes; a dead one is replaced, and its trial reported as failed."""
 
-    def __init__(self, work: Callable[[Trial], Outcome], size: int) -> None:
-        self._work = work
+    def __init__(self, size: int) -> None:
         self._size = size
         self._workers: list[_Worker] = []
 
@@ -77,10 +76,16 @@ class Crew:
         for worker in self._workers:
             worker.end()
 
-    def outcomes(self, trials: Sequence[Trial]) -> Iterator[Outcome]:
-        """The outcome of every trial, in the order in which they are known."""
+    def outcomes(
+        self, work: Callable[[Trial], Outcome], trials: Sequence[Trial]
+    ) -> Iterator[Outcome]:
+        """The outcome of this work on every trial, in the order in which they are known."""
         waiting, open_trials = deque(trials), len(trials)
         while open_trials:
+            for worker in self._workers:
+                idle = worker.ready and worker.trial is None and waiting
+                if idle and worker.give(work, waiting[0]):
+                    waiting.popleft()
             lines = {worker.line: worker for worker in self._workers}
             for line in wait(list(lines)):
                 worker = lines[line]  # type: ignore[index]
@@ -88,10 +93,6 @@ class Crew:
                 if outcome is not None:
                     open_trials -= 1
                     yield outcome
-            for worker in self._workers:
-                idle = worker.ready and worker.trial is None and waiting
-                if idle and worker.give(self._work, waiting[0]):
-                    waiting.popleft()
 
     def _hear(self, worker: _Worker) -> Outcome | None:
         """What a worker has to say; silence at the end of the line is its death."""

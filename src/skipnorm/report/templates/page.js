@@ -80,12 +80,14 @@
     const text = rows.map((row) => [...row.cells].map((cell) => quoted(cell.dataset.value || cell.textContent)).join(",")).join("\n");
     save(`${button.dataset.csv}.csv`, new Blob([text + "\n"], { type: "text/csv" }));
   }));
-  document.querySelectorAll("[data-svg]").forEach((button) => button.addEventListener("click", async () => {
-    const plot = document.querySelector(`#${CSS.escape(button.dataset.svg)} .plot`);
+  ["svg", "png"].forEach((format) => document.querySelectorAll(`[data-${format}]`).forEach((button) => button.addEventListener("click", async () => {
+    const name = button.dataset[format];
+    const plot = document.querySelector(`#${CSS.escape(name)} .plot`);
     const { data, layout } = figureOf(plot, false);
-    const size = { format: "svg", width: 900, height: layout.height || 400 };
+    if (format === "png") layout.paper_bgcolor = "#ffffff";
+    const size = { format, width: 900, height: layout.height || 400, scale: format === "png" ? 2 : 1 };
     const address = await window.Plotly.toImage({ data, layout }, size);
-    save(`${button.dataset.svg}.svg`, await (await fetch(address)).blob());
-  }));
+    save(`${name}.${format}`, await (await fetch(address)).blob());
+  })));
   window.skipnorm = { drawAll };
 })();
