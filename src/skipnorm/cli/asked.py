@@ -74,7 +74,7 @@ def _of_inquiry(inquiry: Inquiry, scale: str, source: str, *, catalogued: bool =
             f"The inquiry {inquiry.name!r} is not made for the scale {scale!r}: expected one of "
             f"{', '.join(inquiry.scales)}."
         )
-    study = inquiry.study(scale)  # type: ignore[arg-type]
+    study = inquiry.study(scale)
     if catalogued and study.name != inquiry.name:
         raise StudyError(
             f"A page finds an inquiry by its study: expected a study named {inquiry.name!r} from "
