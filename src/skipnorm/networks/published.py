@@ -25,8 +25,8 @@ PLANS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 
 class ResNet(Recipe):
     """A residual network for images of about 32 x 32, or the plain one of the same layers.
 
-    He et al. 2015, section 4.2: one convolution, then three stages of ``n`` blocks of two 3 x 3 convolutions each, of ``width``, twice and four
-    times as many channels, on maps that are halved from stage to stage; the mean over positions and one matrix: 6n + 2
+    He et al. 2015, section 4.2: one convolution, then three stages of ``n`` blocks of two 3 x 3
+    convolutions each, of ``width``, twice and four times as many channels, on maps that are halved from stage to stage; the mean over positions and one matrix: 6n + 2
     weight layers. ``shortcut``: between stages ``"pad"`` takes every second position and fills new channels with
     zeros (option A), ``"projection"`` is a 1 x 1 convolution with a norm (option B). ``order``: ``"original"``, or
     ``"full-preactivation"`` (He et al. 2016). ``residual=False`` cuts the shortcuts.
@@ -82,8 +82,8 @@ class ResNet(Recipe):
 class Vgg(Recipe):
     """A VGG for images of 32 x 32, with or without norms: such a one is what Santurkar et al. 2018 trained.
 
-    Simonyan & Zisserman 2015: 3 x 3 convolutions of ``width``, 2, 4, 8 and 8 times as many channels, each with norm and ReLU, the map halved five
-    times, and one matrix, as is usual on CIFAR.
+    Simonyan & Zisserman 2015: 3 x 3 convolutions of ``width``, 2, 4, 8 and 8 times as many
+    channels, each with norm and ReLU, the map halved five times, and one matrix, as is usual on CIFAR.
 
     Raises:
         NetworkError: another number of layers than 11, 13, 16 or 19, or an unknown name.

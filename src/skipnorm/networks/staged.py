@@ -60,7 +60,7 @@ class ResidualImageNetwork(nn.Module):
         super().__init__()
         self.recipe, self.generator = recipe, generator
         early = recipe.order == "original"
-        stem = [("weight", self._weight(recipe.inputs, recipe.width))]
+        stem: list[tuple[str, nn.Module]] = [("weight", self._weight(recipe.inputs, recipe.width))]
         stem += self._bent(recipe.width) if early else []
         self.stem = nn.Sequential(OrderedDict(stem))
         self.blocks = nn.Sequential()
