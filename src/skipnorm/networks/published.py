@@ -26,9 +26,10 @@ class ResNet(Recipe):
     """A residual network for images of about 32 x 32, or the plain one of the same layers.
 
     He et al. 2015, section 4.2: one convolution, then three stages of ``n`` blocks of two 3 x 3
-    convolutions each, of ``width``, twice and four times as many channels, on maps that are halved from stage to stage; the mean over positions and one matrix: 6n + 2
-    weight layers. ``shortcut``: between stages ``"pad"`` takes every second position and fills new channels with
-    zeros (option A), ``"projection"`` is a 1 x 1 convolution with a norm (option B). ``order``: ``"original"``, or
+    convolutions each, of ``width``, twice and four times as many channels, on maps that are halved from
+    stage to stage; the mean over positions and one matrix: 6n + 2 weight layers. ``shortcut``: between
+    stages ``"pad"`` takes every second position and fills new channels with zeros (option A),
+    ``"projection"`` is a 1 x 1 convolution with a norm (option B). ``order``: ``"original"``, or
     ``"full-preactivation"`` (He et al. 2016). ``residual=False`` cuts the shortcuts.
 
     Raises:
