@@ -98,8 +98,8 @@ VANISHING = (
     ),
     Claim(
         name="can-be-cancelled",
-        sentence="The sum can cancel: behind random blocks, with rectifiers, where one branch is minus the identity the "
-        "gradient in front of it is exactly zero.",
+        sentence="The sum can cancel: behind random blocks, with rectifiers, where one branch is minus the identity "
+        "the gradient in front of it is exactly zero.",
         source="Counter-example; the essay's 1 is the identity matrix, and a matrix can be minus it",
         side="counter",
         effect=_cancelling,

@@ -110,8 +110,9 @@ def lengths(network: Any, batch: Any, *, loss: Any, walks: int = 3) -> xr.Datase
     from skipnorm.probes.paths import paths
 
     ask = partial(paths, batch=batch, loss=loss, deleted=(), swaps=(), draws=1, walks=walks)
-    sown = torch.initial_seed() % 2**31
-    found = [ask(each, seed=sown + number).values for number, each in enumerate(_draws(network))]
+    draws = _draws(network)
+    first = torch.initial_seed() % 2**20 * len(draws)
+    found = [ask(each, seed=first + number).values for number, each in enumerate(draws)]
     values = {
         "path_length": np.mean([each["path_length_by_power"] for each in found]),
         "path_share": np.mean([each["path_power_share"] for each in found], axis=0),

@@ -101,7 +101,7 @@ def _initial(size: Size) -> dict[str, Variant]:
 def _table(size: Size) -> dict[str, Variant]:
     """The shortcuts of He et al. 2016, table 1, on perceptrons with batch norm; two of them in shallow ones."""
     deep, shallow = (learner("residual BN", depth) for depth in (size.depth, size.shallow))
-    shortcuts = {
+    shortcuts: dict[str, Perceptron | Rerouted] = {
         "identity": deep,
         "no shortcut": replace(deep, shortcut_scale=0.0),
         "half": replace(deep, shortcut_scale=0.5),
