@@ -30,3 +30,8 @@ def test_an_interval_over_decades_keeps_the_digits_of_both_ends() -> None:
     assert resolution(1e-5, 3.0) is None
     assert span(2e-5, 3.0) == "2 × 10⁻⁵ to 3"
     assert span(-0.1, 3.0) == "−0.1 to 3.0"
+
+
+def test_an_interval_that_is_endless_or_a_point_says_nothing_of_digits():
+    for width in (float("inf"), float("nan"), 0.0):
+        assert number(0.12345, width) == number(0.12345)

@@ -10,7 +10,8 @@ def number(value: float, width: float | None = None) -> str:
 
     Args:
         value: what to print; infinities and NaN are printed as such.
-        width: how wide the interval around it is, if there is one (see `resolution`).
+        width: how wide the interval around it is, if there is one (see `resolution`); one that is 0 or endless
+            tells nothing and counts as none.
 
     >>> number(1.78823, width=0.018), number(1.5), number(2.5e-7), number(float("-inf"))
     ('1.788', '1.5', '2.5 × 10⁻⁷', '−∞')
@@ -21,6 +22,8 @@ def number(value: float, width: float | None = None) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
+    if width is not None and not 0 < width < math.inf:
+        width = None
     size = math.floor(math.log10(abs(value)))
     last = size - 3 if width is None else math.floor(math.log10(width)) - 1
     largest = max(abs(value), width or 0.0)
