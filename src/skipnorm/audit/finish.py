@@ -1,0 +1,243 @@
+"""From arms to answers: rates chosen, seeds trained until questions are settled, rulings, reasons and advice."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skipnorm.audit.advice import Advice, code_of, simplest
+from skipnorm.audit.arms import NO_OP, ORIGINAL, Arm
+from skipnorm.audit.audit import Answer, Audit, Control, Trialled
+from skipnorm.audit.budget import Course
+from skipnorm.audit.contest import Contest, Tuned
+from skipnorm.audit.judging import Docket
+from skipnorm.audit.lesions import Lesions
+from skipnorm.audit.rulings import Standing
+from skipnorm.audit.subject import Subject, linted
+from skipnorm.audit.why import changes
+from skipnorm.audit.wording import reason
+from skipnorm.errors import StudyError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["concluded"]
+
+
+def concluded(
+    subject: Subject,
+    contest: Contest,
+    course: Course,
+    original: Arm,
+    initial: xr.Dataset,
+    *,
+    margin: float,
+    seeds: tuple[int, ...] | None,
+    lesions: Lesions | None,
+    command: str,
+) -> Audit:
+    """The whole contest, and what comes of it."""
+    tuned = contest.tune([original, *course.arms], course)
+    _trains(subject, contest, tuned, margin)
+    docket = Docket(subject, contest, course, original, tuned, margin, seeds)
+    docket.run()
+    arms = {arm.name: arm for arm in docket.judged}
+    trialled = {
+        name: Trialled(
+            name,
+            arm.role,
+            arm.what,
+            tuple(map(repr, arm.operations)),
+            tuned[name],
+            docket.standings[name],
+            changes(initial, ORIGINAL, name),
+        )
+        for name, arm in arms.items()
+        if name in docket.standings
+    }
+    own = np.array([value for value in contest.results[ORIGINAL].values()], float)
+    finite = own[np.isfinite(own)]
+    spreads = [each.standing.smallest for each in trialled.values()]
+    found = Audit(
+        network=subject.anatomy.network,
+        task=repr(subject.task),
+        score=contest.score,
+        margin=margin,
+        answers=tuple(_answers(subject, trialled, contest.score, margin)),
+        additions=tuple(each for each in trialled.values() if each.role == "addition"),
+        control=_control(subject, contest),
+        advice=_advice(subject, contest, docket, margin),
+        level=float(finite.mean()) if len(finite) else math.nan,
+        noise=float(finite.std(ddof=1)) if len(finite) > 1 else math.nan,
+        smallest=_middle(spreads),
+        course=_course(contest, course, docket),
+        left_out=(*subject.refused, *course.left_out, *docket.stopped, *_failed(contest, arms)),
+        notes=tuple(_notes(subject, contest, tuned)),
+        lint=linted(subject, contest.training.batch),
+        lesions=lesions,
+        anatomy=subject.anatomy,
+        folder=contest.folder,
+        seconds=contest.purse.spent,
+        budget=contest.purse.budget,
+        command=command,
+        rounds=tuple(docket.rounds),
+        seconds_a_seed=contest.purse.price(2, course.steps),
+    )
+    _keep(found)
+    return found
+
+
+def _trains(subject: Subject, contest: Contest, tuned: dict[str, Tuned], margin: float) -> None:
+    """Refuse a network that learns nothing, with which nothing could be compared."""
+    best = tuned.get(ORIGINAL)
+    helped = [
+        each
+        for name, each in tuned.items()
+        if name != ORIGINAL and _learned(contest, subject, each)
+    ]
+    if best is not None and _learned(contest, subject, best):
+        return
+    if helped:
+        return
+    rate = "no rate" if best is None else f"the best of its rates, {best.rate:g}"
+    raise StudyError(
+        f"{subject.anatomy.network} does not learn {subject.task!r} in this training, at {rate}, and no "
+        "alteration of it does: expected a validation score better than guessing. Give a training that "
+        "works (training=, rates=), or a longer one."
+    )
+
+
+def _learned(contest: Contest, subject: Subject, each: Tuned) -> bool:
+    """Whether an arm does better than the most frequent class, or than it did before training."""
+    if not math.isfinite(each.score):
+        return False
+    if contest.score == "accuracy":
+        return -each.score > 1.5 * guessing(subject.task)
+    from skipnorm.studies.scoring import scored
+
+    return each.score < 0.95 * float(scored(subject.network, subject.task)["validation_loss"])
+
+
+def guessing(task: Any) -> float:
+    """The accuracy of always naming the most frequent class of the validation samples."""
+    import torch
+
+    from skipnorm.tasks.losses import inputs_of
+
+    _, _, targets = inputs_of(task.full("validation"))
+    if not isinstance(targets, torch.Tensor) or targets.is_floating_point() or not targets.numel():
+        return 0.0
+    return float(torch.bincount(targets.flatten().clamp(min=0)).max()) / targets.numel()
+
+
+def _answers(
+    subject: Subject, trialled: dict[str, Trialled], score: str, margin: float
+) -> list[Answer]:
+    found = []
+    for group in subject.groups:
+        mine = [arm.name for arm in subject.arms if arm.group == group.name]
+        several = [trialled[name] for name in mine if name in trialled]
+        removals = [each for each in several if each.role == "removal"]
+        substitutes = tuple(each for each in several if each.role == "substitute")
+        if not removals:
+            continue
+        removal = removals[0]
+        why = reason(group, removal, score, margin)
+        found.append(Answer(group, removal.standing.ruling, removal, why, substitutes))
+    return found
+
+
+def _control(subject: Subject, contest: Contest) -> Control | None:
+    """The largest difference between the original and the edit that changes nothing, in any recorded number."""
+    if subject.control is None or not contest.controls:
+        return None
+    worst, seeds = 0.0, 0
+    for original, control in contest.controls:
+        seeds += 1
+        for name in control.data_vars:
+            if name in original and control[name].dtype.kind == "f":
+                one, two = (np.asarray(each[name].values, float) for each in (original, control))
+                with np.errstate(invalid="ignore"):
+                    gap = np.where(
+                        (one == two) | (np.isnan(one) & np.isnan(two)), 0.0, np.abs(one - two)
+                    )
+                worst = max(worst, float(np.nan_to_num(gap, nan=math.inf).max(initial=0.0)))
+    return Control(subject.control.what, seeds, worst)
+
+
+def _advice(subject: Subject, contest: Contest, docket: Docket, margin: float) -> Advice | None:
+    from skipnorm.audit.costs import costs_of
+    from skipnorm.audit.variants import built
+
+    parts = len(subject.anatomy.norms) + len(subject.anatomy.skips)
+    arm = simplest(docket.judged, docket.standings, parts, margin)
+    if arm is None:
+        return None
+    contest.say(f"costs of {arm.name!r} beside the original")
+    batch = subject.task.batch(contest.training.batch, 0)
+    networks = {"original": subject.model.build(0), arm.name: built(contest, arm, 0)}
+    costs = costs_of(networks, batch, subject.task.loss)
+    found: Standing = docket.standings[arm.name]
+    return Advice(
+        arm.name,
+        arm.what,
+        docket.tuned[arm.name].rate,
+        found.effect,
+        found.low,
+        found.high,
+        costs["original"],
+        costs[arm.name],
+        code_of(arm, subject.model, subject.place, repr(subject.task)),
+    )
+
+
+def _course(contest: Contest, course: Course, docket: Docket) -> str:
+    seeds = len(contest.results.get(ORIGINAL, {}))
+    training = contest.training
+    return (
+        f"{course.steps} updates of {training.batch} samples with {training.optimizer}; rates "
+        f"{', '.join(f'{rate:g}' for rate in course.rates)}, chosen for each arm on validation samples and "
+        f"seeds of their own; {seeds} seeds judged on test samples"
+    )
+
+
+def _failed(contest: Contest, judged: dict[str, Arm]) -> list[tuple[str, str]]:
+    return [
+        (name, why)
+        for name, why in contest.failures.items()
+        if name not in judged and name != NO_OP
+    ]
+
+
+def _notes(subject: Subject, contest: Contest, tuned: dict[str, Tuned]) -> list[str]:
+    notes = [f"not seen: {note}" for note in subject.anatomy.unseen]
+    best = tuned[ORIGINAL]
+    if best.edge in ("lowest", "highest"):
+        notes.append(
+            f"the best rate of the original, {best.rate:g}, is the {best.edge} that was tried: a wider grid "
+            "could do better"
+        )
+    if subject.control is None:
+        notes.append("no edit that changes nothing could be made, so that control is missing")
+    if contest.training.device != "cpu":
+        notes.append(
+            "trained on an accelerator, where sums may be taken in another order each time"
+        )
+    return notes
+
+
+def _middle(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.median(known)) if known else math.nan
+
+
+def _keep(found: Audit) -> None:
+    from skipnorm.studies.outcome import write_text
+
+    write_text(found.folder / "audit.json", json.dumps(found.to_dict(), indent=2))
+    if found.advice is not None and found.advice.code:
+        write_text(found.folder / "simplified.py", found.advice.code)

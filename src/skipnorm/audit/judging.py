@@ -1,0 +1,142 @@
+"""The docket: which arms are judged, with how many seeds, and which questions are still open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from skipnorm.audit.arms import ORIGINAL, Arm
+from skipnorm.audit.rulings import LOOKS, Standing, alpha_at, ruled
+
+if TYPE_CHECKING:
+    from skipnorm.audit.budget import Course
+    from skipnorm.audit.contest import Contest, Tuned
+    from skipnorm.audit.subject import Subject
+
+__all__ = ["Docket"]
+
+_HOPELESS = 2.5
+"""A substitute that is worse by so many margins while its rate is chosen is not judged."""
+
+_MOST = LOOKS[-1][0]
+
+
+@dataclass
+class Docket:
+    """The judged part of a contest, look by look."""
+
+    subject: Subject
+    contest: Contest
+    course: Course
+    original: Arm
+    tuned: dict[str, Tuned]
+    margin: float
+    seeds: tuple[int, ...] | None = None
+    judged: list[Arm] = field(default_factory=list)
+    stopped: list[tuple[str, str]] = field(default_factory=list)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    rounds: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Judge, look, and give what is left of the budget to the questions that are open."""
+        self._choose()
+        control = [self.subject.control] if self.subject.control is not None else []
+        first = list(self.seeds or range(self.course.seeds))
+        self._look([self.original, *self.judged], control, first, len(first))
+        done = len(first)
+        while self.seeds is None and done < _MOST:
+            waiting, most = self._next(done)
+            if not waiting:
+                return
+            self._look([self.original, *waiting], [], list(range(done, most)), most)
+            done = most
+
+    def _choose(self) -> None:
+        """Of several ways to take the same out the one that did best; no substitute that has no hope."""
+        ways: dict[str, list[Arm]] = {}
+        for arm in self.course.arms:
+            if arm.name not in self.tuned:
+                continue
+            if arm.role == "removal":
+                ways.setdefault(arm.group, []).append(arm)
+            elif self._hopeless(arm):
+                self.stopped.append(
+                    (
+                        arm.name,
+                        "stopped after its rate was chosen: clearly worse on validation samples",
+                    )
+                )
+            else:
+                self.judged.append(arm)
+        for several in ways.values():
+            best = min(
+                several, key=lambda arm: (self.tuned[arm.name].failed, self.tuned[arm.name].score)
+            )
+            self.judged.append(best)
+            self.stopped += [
+                (arm.name, f"tuned, and no better than {best.name!r}")
+                for arm in several
+                if arm is not best
+            ]
+
+    def _hopeless(self, arm: Arm) -> bool:
+        mine, other = self.tuned[arm.name], self.tuned[ORIGINAL]
+        if not math.isfinite(mine.score):
+            return True
+        if not math.isfinite(other.score):
+            return False
+        scale = self.contest.score == "accuracy"
+        cost = mine.score - other.score if scale else math.log(mine.score / other.score)
+        return cost > _HOPELESS * self.margin
+
+    def _look(self, arms: Sequence[Arm], control: list[Arm], seeds: list[int], count: int) -> None:
+        number = len(self.rounds) + 1
+        rates = {name: each.rate for name, each in self.tuned.items()}
+        self.contest.judge([*arms, *control], rates, self.course.steps, seeds, number)
+        self.rounds.append(f"judging-{number}")
+        for family in self._families():
+            effects = {arm.name: self.contest.effects(arm.name) for arm in family}
+            known = {name: values for name, values in effects.items() if len(values)}
+            for name, found in ruled(known, self.margin, alpha=alpha_at(count)).items():
+                before = self.standings.get(name)
+                if before is None or before.ruling == "undecided":
+                    self.standings[name] = found
+
+    def _families(self) -> list[list[Arm]]:
+        """Questions that share one chance of error: removals of one kind and level; all that may stand in."""
+        groups = {group.name: group for group in self.subject.groups}
+        families: dict[tuple[str, int], list[Arm]] = {}
+        for arm in self.judged:
+            group = groups.get(arm.group)
+            removal = arm.role == "removal" and group is not None
+            key = (
+                (group.kind if group.level else "whole", group.level)
+                if removal and group
+                else ("", 0)
+            )
+            families.setdefault(key, []).append(arm)
+        return list(families.values())
+
+    def _next(self, done: int) -> tuple[list[Arm], int]:
+        """The open questions that can still be paid for, and how many seeds there will be then."""
+        open_ = [arm for arm in self.judged if self._standing(arm).ruling == "undecided"]
+        open_.sort(key=lambda arm: (arm.role != "removal", self._more(arm)))
+        target = next((most for most, _ in LOOKS if most > done), done)
+        purse, steps = self.contest.purse, self.course.steps
+        while open_:
+            one = purse.price(len(open_) + 1, steps)
+            extra = min(target - done, int(0.95 * purse.left / one) if one > 0 else target - done)
+            wanted = min(self._more(arm) for arm in open_)
+            if extra >= min(target - done, max(2, wanted)):
+                return open_, done + extra
+            open_.pop()
+        return [], done
+
+    def _standing(self, arm: Arm) -> Standing:
+        return self.standings[arm.name]
+
+    def _more(self, arm: Arm) -> float:
+        more = self._standing(arm).more
+        return more if math.isfinite(more) else 10.0**6
