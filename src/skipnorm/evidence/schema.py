@@ -29,6 +29,7 @@ DIMENSIONS = (
     "sample",
     "length",
     "draw",
+    "curvature",
     "x",
     "y",
 )

@@ -5,10 +5,12 @@ here imports torch.
 """
 
 from skipnorm.figures.intervals import intervals
+from skipnorm.figures.matrix import matrix
 from skipnorm.figures.palette import SERIES, twins
 from skipnorm.figures.profile import profile
 from skipnorm.figures.strip import strip
 from skipnorm.figures.surface import surface
+from skipnorm.figures.surfaces import surfaces
 from skipnorm.figures.traces import traces
 
-__all__ = ["SERIES", "intervals", "profile", "strip", "surface", "traces", "twins"]
+__all__ = ["SERIES", "intervals", "matrix", "profile", "strip", "surface", "surfaces", "traces", "twins"]

@@ -6,7 +6,7 @@ import xarray as xr
 
 from skipnorm.errors import EvidenceError
 from skipnorm.figures.palette import GRID, INK, MUTED, PREDICTED, SERIES
-from skipnorm.figures.surface_relief import Relief, framed, relief_of
+from skipnorm.figures.surface_relief import ALONE, Place, Relief, framed, relief_of
 
 COLOURS = [[0.0, str(SERIES[0])], [1.0, str(GRID)]]
 """Valleys are dark on paper and bright in the dark; heights fade into the page."""
@@ -47,24 +47,26 @@ def surface(
     relief = relief_of(measured, log_z, ceiling)
     title = z_title or str(measured.name or "")
     figure = framed(x_title, y_title, height)
-    _draw_surface(figure, relief, title)
-    _draw_map(figure, relief, title)
-    _mark_centre(figure, relief)
+    draw_surface(figure, relief, title)
+    draw_map(figure, relief, title, title)
+    mark_centre(figure, relief)
     if track is not None:
         _draw_track(figure, track)
-    _mark_broken(figure, relief)
+    mark_broken(figure, relief)
     figure.update_scenes(zaxis=relief.ticks)
     return figure
 
 
-def _draw_surface(figure: go.Figure, relief: Relief, title: str) -> None:
+def draw_surface(figure: go.Figure, relief: Relief, name: str, place: Place = ALONE) -> None:
+    """The heights as a surface, in the scene of this place."""
     levels = {"start": relief.low, "end": relief.high, "size": relief.step}
     figure.add_surface(
         x=relief.x,
         y=relief.y,
         z=relief.heights,
         customdata=relief.words,
-        name=title,
+        name=name,
+        scene=place.scene,
         colorscale=COLOURS,
         cmin=relief.low,
         cmax=relief.high,
@@ -77,14 +79,20 @@ def _draw_surface(figure: go.Figure, relief: Relief, title: str) -> None:
     )
 
 
-def _draw_map(figure: go.Figure, relief: Relief, title: str) -> None:
+def draw_map(
+    figure: go.Figure, relief: Relief, name: str, title: str, place: Place = ALONE
+) -> None:
+    """The same as a map with contours, on the axes of this place; the scale of colours is titled at the first."""
     levels = {"start": relief.low, "end": relief.high, "size": relief.step}
     figure.add_contour(
         x=relief.x,
         y=relief.y,
         z=relief.heights,
         customdata=relief.words,
-        name=title,
+        name=name,
+        xaxis=place.xaxis,
+        yaxis=place.yaxis,
+        showscale=place.first,
         colorscale=COLOURS,
         zmin=relief.low,
         zmax=relief.high,
@@ -107,7 +115,8 @@ def _draw_map(figure: go.Figure, relief: Relief, title: str) -> None:
     )
 
 
-def _mark_centre(figure: go.Figure, relief: Relief) -> None:
+def mark_centre(figure: go.Figure, relief: Relief, place: Place = ALONE) -> None:
+    """Where the network itself is, on the surface and on the map."""
     across, along = np.flatnonzero(relief.x == 0), np.flatnonzero(relief.y == 0)
     if not (len(across) and len(along)):
         return
@@ -117,6 +126,9 @@ def _mark_centre(figure: go.Figure, relief: Relief) -> None:
         y=[0.0],
         mode="markers",
         name="the network",
+        xaxis=place.xaxis,
+        yaxis=place.yaxis,
+        showlegend=place.first,
         marker={**style, "line": {"color": str(INK), "width": 1}},
         meta={"role": "legend"},
         hovertemplate="the network<extra></extra>",
@@ -129,6 +141,7 @@ def _mark_centre(figure: go.Figure, relief: Relief) -> None:
             z=[height],
             mode="markers",
             name="the network",
+            scene=place.scene,
             showlegend=False,
             marker={**style, "size": 4},
             meta={"role": "legend"},
@@ -155,7 +168,8 @@ def _draw_track(figure: go.Figure, track: xr.DataArray) -> None:
     )
 
 
-def _mark_broken(figure: go.Figure, relief: Relief) -> None:
+def mark_broken(figure: go.Figure, relief: Relief, place: Place = ALONE) -> None:
+    """Crosses on the map where there is no height."""
     rows, columns = np.nonzero(np.isnan(relief.heights))
     if not len(rows):
         return
@@ -165,6 +179,9 @@ def _mark_broken(figure: go.Figure, relief: Relief) -> None:
         y=relief.y[rows],
         mode="markers",
         name="not finite" if not np.isfinite(lost).any() else "not finite, or no logarithm",
+        xaxis=place.xaxis,
+        yaxis=place.yaxis,
+        showlegend=place.first,
         marker={"symbol": "x-thin", "size": 7, "line": {"width": 1.5, "color": str(SERIES[1])}},
         customdata=relief.words[rows, columns],
         meta={"role": "diverged"},

@@ -1,6 +1,7 @@
 """What a surface draws, and the empty figure that it draws it in: a scene to turn, and a map beside it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,19 @@ SCENE, MAP = (0.0, 0.5), (0.58, 0.93)
 
 LINES = 12
 """Levels of height between the lowest and the highest."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a surface and its map are drawn in a figure that may hold several."""
+
+    scene: str = "scene"
+    xaxis: str = "x"
+    yaxis: str = "y"
+    first: bool = True
+
+
+ALONE = Place()
 
 
 @dataclass
@@ -146,26 +160,43 @@ def framed(x_title: str, y_title: str, height: int) -> go.Figure:
         xaxis={**quiet, "domain": list(MAP), "title": {"text": x_title, **titled}},
         yaxis={**quiet, "anchor": "x", "title": {"text": y_title, **titled}},
     )
+    figure.update_layout(scene=scene_over(SCENE, (0.0, 1.0)))
+    return figure
+
+
+def scene_over(x: tuple[float, float], y: tuple[float, float]) -> dict[str, object]:
+    """The layout of a scene over this part of the figure."""
     wall = {
         "backgroundcolor": "rgba(0,0,0,0)",
         "gridcolor": str(GRID),
         "zeroline": False,
-        "tickfont": ink,
+        "tickfont": {"color": str(MUTED), "size": 12},
         "nticks": 5,
     }
     plain = {"font": {"color": str(MUTED), "size": 12}}
-    figure.update_layout(
-        scene={
-            "domain": {"x": list(SCENE), "y": [0, 1]},
-            "xaxis": {**wall, "title": {"text": "x", **plain}},
-            "yaxis": {**wall, "title": {"text": "y", **plain}},
-            "zaxis": {**wall, "title": {"text": ""}},
-            "aspectmode": "manual",
-            "aspectratio": {"x": 1, "y": 1, "z": 0.72},
-            "camera": {
-                "eye": {"x": 1.25, "y": -1.35, "z": 0.85},
-                "center": {"x": 0, "y": 0, "z": -0.14},
-            },
-        }
-    )
-    return figure
+    return {
+        "domain": {"x": list(x), "y": list(y)},
+        "xaxis": {**wall, "title": {"text": "x", **plain}},
+        "yaxis": {**wall, "title": {"text": "y", **plain}},
+        "zaxis": {**wall, "title": {"text": ""}},
+        "aspectmode": "manual",
+        "aspectratio": {"x": 1, "y": 1, "z": 0.72},
+        "camera": {
+            "eye": {"x": 1.25, "y": -1.35, "z": 0.85},
+            "center": {"x": 0, "y": 0, "z": -0.14},
+        },
+    }
+
+
+def on_one_scale(reliefs: Sequence[Relief]) -> None:
+    """Give several reliefs the lowest and the highest of all their heights, and the ticks of that range."""
+    heights = np.concatenate([each.heights.ravel() for each in reliefs])
+    finite = heights[np.isfinite(heights)]
+    if not len(finite):
+        return
+    low, high = float(finite.min()), float(finite.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    for each in reliefs:
+        each.low, each.high = low, high
+        each.ticks = (_logarithmic if each.log else _round)(low, high)
