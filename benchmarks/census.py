@@ -20,7 +20,7 @@ from tests.anatomy.families import FAMILIES
 import skipnorm as sn
 from skipnorm.inquiries.rescaling.census import COUNTS, FAMILIES_FILE
 
-TABLE = Path(__file__).parents[1] / "src/skipnorm/inquiries/rescaling" / FAMILIES_FILE
+TABLE = Path(__file__).parents[1] / "src/skipnorm/inquiries" / FAMILIES_FILE
 
 #: Variants of a family that stands in the table already, by the name of their function.
 VARIANTS = {

@@ -61,7 +61,7 @@ def families() -> tuple[dict[str, str], ...]:
     >>> [row["layer"] for row in families() if row["family"] == "vit"]
     ['7']
     """
-    text = files("skipnorm.inquiries.rescaling").joinpath(FAMILIES_FILE).read_text("utf-8")
+    text = files("skipnorm.inquiries").joinpath(FAMILIES_FILE).read_text("utf-8")
     return tuple(csv.DictReader(text.splitlines()))
 
 

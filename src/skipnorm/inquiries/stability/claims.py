@@ -12,7 +12,15 @@ import xarray as xr
 
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import numbered
-from skipnorm.inquiries.stability import dispute, laws
+from skipnorm.inquiries.stability import (
+    closed,
+    criticality,
+    depth,
+    dispute,
+    laws,
+    singular,
+    steadiness,
+)
 from skipnorm.inquiries.stability.laws import log_gain
 from skipnorm.inquiries.stability.study import FULL, QUICK
 from skipnorm.verdicts import AtMost, Claim, Identity, Near
@@ -48,6 +56,7 @@ LAWS = (
         prediction=Near(laws.relu_theory, 0.015, relative=True),
         scale="log",
         figure="explosion",
+        topic="gradient at initialisation",
         caveats=(_BULK,),
     ),
     Claim(
@@ -59,6 +68,7 @@ LAWS = (
         prediction=Near(laws.linear_theory, 0.025, relative=True),
         scale="log",
         figure="explosion",
+        topic="batch norm and every activation",
         caveats=(_BULK,),
     ),
     Claim(
@@ -69,6 +79,7 @@ LAWS = (
         effect=laws.tanh_position,
         prediction=Near(0.5, 0.5),
         figure="explosion",
+        topic="batch norm and every activation",
         caveats=(
             "Theorem 9 says that the linear rate is the smallest; that ReLU's is larger is measured.",
         ),
@@ -76,13 +87,14 @@ LAWS = (
     Claim(
         name="bare-rates",
         sentence="Without norm the weights decide: the squared gradient is multiplied per layer by 1 (ReLU, He), "
-        "by 1/2 (ReLU, half the variance) and by chi_1 = 1.106 (tanh, twice the critical variance).",
+        "by 1/2 and 2 (ReLU, half and twice the variance) and by chi_1 = 1.106 (tanh, twice the critical variance).",
         source="Mean field: Schoenholz et al. 2017; He et al. 2015",
         side="paper",
         effect=laws.bare_rates,
         prediction=Near(laws.bare_theory, 0.03, relative=True),
         scale="log",
         figure="rates",
+        topic="growth per layer without norm",
         caveats=(_BULK,),
     ),
     Claim(
@@ -95,8 +107,9 @@ LAWS = (
         prediction=Near(laws.residual_theory, 0.05, relative=True),
         scale="log",
         figure="residual",
+        topic="skips and the explosion",
         caveats=(
-            "A law of large widths and batches: at 400 each the ratio over 50 blocks is still about 2 % high "
+            "A law of large widths and batches: with 400 each the ratio over 50 blocks is still about 2 % high "
             "(at width 300 and 256 samples 4 %).",
         ),
     ),
@@ -109,6 +122,7 @@ LAWS = (
         effect=log_gain("mean"),
         prediction=Near(_log_gain_law("mean"), 0.1, relative=True),
         figure="gains",
+        topic="typical and mean gain",
         unit="nats",
         caveats=("To first order in 1/N; the exact value at width 100 is 1.7 % larger.",),
     ),
@@ -120,6 +134,7 @@ LAWS = (
         effect=log_gain("variance"),
         prediction=Near(_log_gain_law("variance"), 0.1, relative=True),
         figure="gains",
+        topic="typical and mean gain",
         caveats=("To first order in 1/N; the exact value at width 100 is 3.9 % larger.",),
     ),
     Claim(
@@ -131,17 +146,19 @@ LAWS = (
         effect=laws.decay,
         prediction=Near(laws.decay_theory, 0.05, relative=True),
         figure="variance",
+        topic="what tells samples apart",
         caveats=(_WIDE,),
     ),
     Claim(
         name="bn-keeps-samples-apart",
-        sentence="Batch norm stops that decay: over the same ten layers the share of the channel variance behind "
+        sentence="Batch norm stops that decay: over the first ten layers the share of the channel variance behind "
         "a ReLU stays 1 - 1/pi.",
         source="Luther & Seung 2019; Page 2019",
         side="paper",
         effect=laws.kept_share,
         prediction=Near(_kept, 0.02, relative=True),
         figure="variance",
+        topic="what tells samples apart",
         caveats=(
             "Deeper layers lie higher at finite width (2 % at layer 20, width 400): samples come to differ in norm.",
         ),
@@ -155,6 +172,7 @@ LAWS = (
         effect=laws.variance_slopes,
         prediction=Near(laws.variance_theory, 0.02, relative=True),
         figure="variances",
+        topic="order of norm, activation and weights",
         caveats=(
             "weight-norm-act over its first ten blocks: later its samples' norms spread at finite width.",
         ),
@@ -168,6 +186,7 @@ LAWS = (
         effect=laws.mean_rises,
         prediction=Near(laws.mean_theory, 0.02, relative=True),
         figure="means",
+        topic="order of norm, activation and weights",
         caveats=(
             "1/pi is read at the end of every branch: the sum on the stream has the same expectation, but "
             "differs between draws by sqrt(2/N), 7 % at this width.",
@@ -182,6 +201,7 @@ LAWS = (
         effect=laws.centred_rise,
         prediction=AtMost(0.001),
         figure="means",
+        topic="order of norm, activation and weights",
     ),
     Claim(
         name="branch-variances",
@@ -192,6 +212,7 @@ LAWS = (
         effect=laws.branch_variances,
         prediction=Near(laws.variance_theory, 0.02, relative=True),
         figure="variances",
+        topic="order of norm, activation and weights",
     ),
     Claim(
         name="nf-variance",
@@ -202,6 +223,7 @@ LAWS = (
         effect=laws.nf_variance,
         prediction=Near(laws.nf_theory, 0.01, relative=True),
         figure="variances",
+        topic="size of the signal",
     ),
     Claim(
         name="doubling-without-norm",
@@ -212,6 +234,7 @@ LAWS = (
         effect=laws.doublings,
         prediction=Near(10.0, math.log2(1.3)),
         figure="signal",
+        topic="size of the signal",
         unit="doublings",
     ),
     Claim(
@@ -223,6 +246,7 @@ LAWS = (
         effect=laws.shortcut_error,
         prediction=Identity(1e-6),
         figure="shares",
+        topic="gradient through skips",
         caveats=("Relative deviation from lambda^L, in double precision.",),
     ),
     Claim(
@@ -234,6 +258,7 @@ LAWS = (
         effect=laws.unexplained,
         prediction=Identity(1e-9),
         figure="shares",
+        topic="gradient through skips",
         caveats=(
             "Length of the rest over the length of the gradient, worst block, in double precision.",
         ),
@@ -247,7 +272,16 @@ LAWS = (
         effect=laws.shortcut_shares,
         prediction=Near(laws.share_theory, 0.05, relative=True),
         figure="shares",
+        topic="gradient through skips",
     ),
 )
 
-CLAIMS = (*dispute.CLAIMS, *LAWS)
+CLAIMS = (
+    *dispute.CLAIMS,
+    *closed.CLAIMS,
+    *criticality.CLAIMS,
+    *steadiness.CLAIMS,
+    *depth.CLAIMS,
+    *singular.CLAIMS,
+    *LAWS,
+)

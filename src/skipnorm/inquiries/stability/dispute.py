@@ -142,6 +142,7 @@ CLAIMS = (
         effect=typical_drift,
         prediction=AtLeast(math.log(1.25)),
         figure="gains",
+        topic="product over layers",
         unit="nats",
         caveats=("About the typical (geometric mean) network; the average one stands beside it.",),
     ),
@@ -154,6 +155,7 @@ CLAIMS = (
         effect=mean_gain,
         prediction=Near(1.0, 0.1),
         figure="gains",
+        topic="product over layers",
         caveats=("A mean carried by few draws: most networks lie below it.",),
     ),
     Claim(
@@ -165,6 +167,7 @@ CLAIMS = (
         effect=forward_mitigation,
         prediction=AtLeast(1.0),
         figure="signal",
+        topic="size of the signal",
         unit="decades",
         caveats=(
             "At the critical (He) scale a plain network hardly drifts, and there is little to mend.",
@@ -179,6 +182,7 @@ CLAIMS = (
         effect=backward_mitigation,
         prediction=AtLeast(0.1),
         figure="rates",
+        topic="gradient at initialisation",
         unit="nats per layer",
         caveats=(
             "Nearer to 1, not 1: vanishing has turned into explosion in the plain network.",
@@ -194,6 +198,7 @@ CLAIMS = (
         effect=chaos_mitigation,
         prediction=AtLeast(0.0),
         figure="rates",
+        topic="gradient at initialisation",
         unit="nats per layer",
         caveats=(_INITIAL,),
     ),
@@ -207,6 +212,7 @@ CLAIMS = (
         prediction=Near(1.0, 0.1),
         scale="log",
         figure="explosion",
+        topic="gradient at initialisation",
         caveats=(_INITIAL,),
     ),
     Claim(
@@ -219,6 +225,7 @@ CLAIMS = (
         prediction=AtLeast(1.33),
         scale="log",
         figure="growth",
+        topic="gradient at initialisation",
         caveats=("He weights, 32 samples.", _INITIAL),
     ),
     Claim(
@@ -231,6 +238,7 @@ CLAIMS = (
         prediction=AtLeast(1.01),
         scale="log",
         figure="explosion",
+        topic="batch norm and every activation",
         caveats=(
             "Gaussian weights; orthogonal ones can bound a linear network's gradient (Meterez et al. 2024).",
         ),
@@ -245,6 +253,7 @@ CLAIMS = (
         prediction=AtLeast(1.2),
         scale="log",
         figure="rates",
+        topic="which norm explodes",
         caveats=(
             "They used a 26-layer convolutional network; this is a perceptron with He weights.",
         ),
@@ -259,6 +268,7 @@ CLAIMS = (
         prediction=AtMost(1.1),
         scale="log",
         figure="residual",
+        topic="skips and the explosion",
     ),
     Claim(
         name="skips-keep-the-gradient",
@@ -270,6 +280,7 @@ CLAIMS = (
         prediction=AtLeast(1.0),
         scale="log",
         figure="growth",
+        topic="gradient through skips",
         caveats=(
             "At initialisation. The sum over paths can cancel in principle, so never is too strong a word; "
             "and scaled shortcuts do let it vanish.",

@@ -18,7 +18,9 @@ __all__ = [
     "drift",
     "gain",
     "gradient_ratio",
+    "initial",
     "rate",
+    "seeds_of",
     "slope",
 ]
 
@@ -27,10 +29,31 @@ FIRST, LAST = 3, 5
 
 
 def along(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
-    """A quantity of one variant over seed and layer (or block), as deep as the variant is."""
-    whole = evidence[quantity].sel(variant=variant, drop=True)
+    """A quantity of one untrained variant over seed and layer (or block), as deep as the variant is."""
+    whole = initial(evidence, variant, quantity)
     dim = next(str(dim) for dim in whole.dims if dim != "seed")
     return whole.dropna(dim, how="all")
+
+
+def initial(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
+    """A quantity of one untrained variant over the seeds it was drawn with.
+
+    In evidence that holds trained variants too, untrained ones stand at rate 0 and step 0.
+    """
+    whole = evidence[quantity].sel(variant=variant, drop=True)
+    for dim in ("rate", "step"):
+        if dim in whole.dims:
+            whole = whole.sel({dim: 0}, drop=True)
+    return whole.sel(seed=seeds_of(evidence, variant))
+
+
+def seeds_of(evidence: xr.Dataset, variant: str) -> list[int]:
+    """The seeds with which a variant was drawn: a trained one has fewer than the study."""
+    seeds = evidence["seed"]
+    if "recorded" in evidence:
+        ran = evidence["recorded"].sel(variant=variant)
+        seeds = seeds[ran.any([dim for dim in ran.dims if dim != "seed"]).values]
+    return [int(seed) for seed in seeds.values]
 
 
 def depth_of(evidence: xr.Dataset, variant: str) -> int:

@@ -68,12 +68,17 @@ def bare_rates(evidence: xr.Dataset) -> xr.DataArray:
     return cases({case: rate(evidence, name) for case, name in _BARE.items()})
 
 
-_BARE = {"ReLU, He": "relu", "ReLU, half of it": "small relu", "tanh, twice critical": "large tanh"}
+_BARE = {
+    "ReLU, He": "relu",
+    "ReLU, half of it": "small relu",
+    "ReLU, twice it": "double relu",
+    "tanh, twice critical": "large tanh",
+}
 
 
 def bare_theory(evidence: xr.Dataset) -> xr.DataArray:
-    """Mean field: half the gain of a ReLU network, chi_1 of a tanh network."""
-    return numbered(dict(zip(_BARE, (1.0, 0.5, theory.mean_field_slope(2.0)), strict=True)))
+    """Mean field: half the weight variance for ReLU, chi_1 for tanh."""
+    return numbered(dict(zip(_BARE, (1.0, 0.5, 2.0, theory.mean_field_slope(2.0)), strict=True)))
 
 
 def residual_ratios(evidence: xr.Dataset) -> xr.DataArray:
@@ -105,17 +110,22 @@ def panel_of(evidence: xr.Dataset) -> str:
 def decay(evidence: xr.Dataset) -> xr.DataArray:
     """Which part of the signal still tells samples apart, by layer."""
     shares = channel_share(evidence, panel_of(evidence))
-    return cases({f"layer {n}": shares.sel(layer=n, drop=True) for n in (1, 2, 3, 5, 7, 10)})
+    return cases({f"layer {n}": shares.sel(layer=n, drop=True) for n in _panel_layers(evidence)})
 
 
 def decay_theory(evidence: xr.Dataset) -> xr.DataArray:
     """The infinite-width law of the same."""
-    law = theory.channel_variance_share(10)
-    return numbered({f"layer {n}": float(law[n]) for n in (1, 2, 3, 5, 7, 10)})
+    law = theory.channel_variance_share(depth_of(evidence, panel_of(evidence)))
+    return numbered({f"layer {n}": float(law[n]) for n in _panel_layers(evidence)})
+
+
+def _panel_layers(evidence: xr.Dataset) -> list[int]:
+    depth = depth_of(evidence, panel_of(evidence))
+    return [n for n in (1, 2, 3, 5, 8, 10) if n <= depth]
 
 
 def kept_share(evidence: xr.Dataset) -> xr.DataArray:
-    """The same share in a plain ReLU network with batch norm, over the same ten layers."""
+    """The same share in a plain ReLU network with batch norm, over the first ten layers."""
     shares = normed_share(evidence)
     return cases({f"layer {n}": shares.sel(layer=n, drop=True) for n in (1, 5, 10)})
 

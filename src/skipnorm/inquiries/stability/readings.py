@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,19 +11,22 @@ import xarray as xr
 from skipnorm.evidence.schema import Quantity, label
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from skipnorm.probes import Probe
+__all__ = ["PROBES", "plain_stream", "residual_stream", "scaled_stream", "sizes"]
 
-__all__ = ["Readings", "plain_stream", "residual_stream", "scaled_stream"]
-
-_ALONG = (
+_MOMENTS = (
     Quantity("mean_square", ("layer",), "1", "mean square of the stream", "definition"),
     Quantity(
         "channel_squared_mean", ("layer",), "1", "what all samples share", "Brock et al. 2021"
     ),
     Quantity("channel_variance", ("layer",), "1", "what tells samples apart", "Brock et al. 2021"),
+)
+_ALONG = (
+    *_MOMENTS,
     Quantity("gradient_mean_square", ("layer",), "loss^2", "mean square of dE/dx", "definition"),
+)
+_SIZES = (
     Quantity(
         "log_size_mean", ("layer",), "1", "mean over samples of ln(mean square)", "definition"
     ),
@@ -44,34 +45,33 @@ _BLOCKS = (
 )
 
 
-@dataclass(frozen=True)
-class Readings:
-    """The probes of this study; torch is imported when they are asked for, not when it is read."""
-
-    def __iter__(self) -> Iterator[Probe]:
-        """Moments, gradients, the flow through skips, and the logarithm of every sample's size."""
-        from skipnorm.probes import Probe, chosen
-
-        yield from chosen(("moments", "gradient", "flow"))
-        place = ("site", "port")
-        yield Probe(
-            "log_size",
-            1,
-            tuple(
-                Quantity(q.name, place, q.unit, q.meaning, q.source)
-                for q in _ALONG
-                if q.name.startswith("log_size")
-            ),
-            on_value=log_size,
-            cost="1 forward, and a sweep over each signal",
-        )
+PROBES = ("moments", "gradient", "flow")
+"""What is read of a network with a loss."""
 
 
-def log_size(values: Tensor, channels: int) -> Mapping[str, Tensor]:
-    """Mean and variance over the samples of the logarithm of each sample's mean square."""
-    sizes = values.flatten(1).square().mean(dim=1).double().log()
-    found = {"log_size_mean": sizes.mean()}
-    return found | ({"log_size_variance": sizes.var()} if len(sizes) > 1 else {})
+def sizes(network: nn.Module, batch: tuple[Tensor, Any]) -> xr.Dataset:
+    """The stream behind every block in one forward pass, for populations, whose gradient is not asked for."""
+    import torch
+
+    rows: dict[str, list[float]] = {q.name: [] for q in (*_MOMENTS, *_SIZES)}
+    stream = batch[0]
+    with torch.no_grad():
+        stream = network.get_submodule("entrance")(stream)
+        for block in network.get_submodule("blocks").children():
+            stream = block(stream)
+            every = stream.double()
+            size, mean = every.square().mean(dim=1), every.mean(dim=0)
+            found = {
+                "mean_square": size.mean(),
+                "channel_squared_mean": mean.square().mean(),
+                "channel_variance": every.var(dim=0, unbiased=False).mean(),
+                "log_size_mean": size.log().mean(),
+                "log_size_variance": size.log().var(),
+            }
+            for name, value in found.items():
+                rows[name].append(float(value))
+    depth = len(rows["mean_square"])
+    return label(rows, (*_MOMENTS, *_SIZES), {"layer": np.arange(1, depth + 1)}, {})
 
 
 def plain_stream(measured: xr.Dataset) -> xr.Dataset:
