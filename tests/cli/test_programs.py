@@ -157,6 +157,23 @@ def test_a_function_may_make_the_study_from_the_scale(mystudy, tmp_path, monkeyp
     assert (found.study.name, found.source) == ("full", "")
 
 
+def test_a_network_of_ones_own_needs_its_task(skipnorm, mystudy, tmp_path):
+    (tmp_path / f"{mystudy}.py").write_text(
+        "import skipnorm as sn\n\n\ndef build():\n    return sn.Perceptron(depth=1, width=4).build(0)\n"
+    )
+    own = ("--network", f"{mystudy}:build")
+    done = skipnorm("run", "flow", *HERE, *own)
+    assert "Expected --task, such as --task digits" in done.stderr
+    done = skipnorm("run", "degradation", *HERE, *own, "--task", "digits")
+    assert "Of a network of one's own can be asked" in done.stderr
+    done = skipnorm("run", "flow", *HERE, "--task", "digits")
+    assert "name it with --network" in done.stderr
+    words = (*own, "--task", "digits", "--without", "norms")
+    done = skipnorm("run", "flow", *HERE, *words)
+    assert done.exit_code == Ending.FAILED
+    assert "expected norms, found neither" in done.stderr
+
+
 def test_gpus_are_for_ray(skipnorm, mystudy):
     done = skipnorm("run", f"{mystudy}.py", *HERE, "--gpus", "1")
     assert done.exit_code == Ending.FAILED

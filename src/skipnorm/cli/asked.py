@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 from skipnorm.errors import StudyError, nearest
 from skipnorm.inquiries import CATALOGUE, Inquiry
+from skipnorm.inquiries.inquiry import Scale
 from skipnorm.studies.reference import load
-from skipnorm.studies.study import Study
+from skipnorm.studies.study import Buildable, Study
 
-__all__ = ["Asked", "asked", "inquiry_at"]
+__all__ = ["Asked", "asked", "asked_of_own", "inquiry_at"]
+
+_OWN = "own"
+"""What the source of an inquiry begins with that is asked of a network of one's own."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,45 @@ def asked(target: str, *, scale: str) -> Asked:
     return Asked(found)
 
 
+def asked_of_own(
+    name: str, network: str, task: str, *, scale: Scale, parts: Sequence[str] = ()
+) -> Asked:
+    """An inquiry asked of a network of one's own: ``pkg.module:build``, or a name of timm or Hugging Face.
+
+    Norms and skips are taken out in turn, as far as it has them, or those ``parts`` alone.
+
+    Raises:
+        StudyError: that question cannot be asked of any network; no such network, task or part; or the network has
+            nothing of that kind.
+    """
+    from skipnorm.audit.models import model_of
+    from skipnorm.inquiries.own import PARTS, study_on
+    from skipnorm.tasks import named
+
+    chosen = named(task)
+    recipe, _ = model_of(network, chosen)
+    study = study_on(name, recipe, chosen, scale, parts or PARTS)  # refuses what makes no sense
+    there = _parts_of(recipe, chosen)
+    wanted = [part for part in parts or PARTS if part in there]
+    if not wanted or len(wanted) < len(parts):
+        raise StudyError(
+            f"Nothing to take out of {network}: expected {' or '.join(parts or PARTS)}, found "
+            f"{' and '.join(there) or 'neither'}. `skipnorm anatomy` shows what it has."
+        )
+    study = study_on(name, recipe, chosen, scale, wanted)
+    return Asked(study, ";".join((_OWN, name, "+".join(wanted), network)))
+
+
+def _parts_of(recipe: Buildable, task: Any) -> list[str]:
+    """Which of norms and skips a network has."""
+    from skipnorm.anatomy.discover import anatomy
+    from skipnorm.tasks.losses import inputs_of
+
+    args, named, _ = inputs_of(task.batch(2, 0))
+    found = anatomy(recipe.build(0), *args, **named)
+    return [name for name, sites in (("norms", found.norms), ("skips", found.skips)) if sites]
+
+
 def inquiry_at(source: str) -> Inquiry:
     """The inquiry that a study's folder says it belongs to.
 
@@ -57,6 +101,11 @@ def inquiry_at(source: str) -> Inquiry:
     """
     from skipnorm.inquiries import load as inquiry
 
+    if source.startswith(f"{_OWN};"):
+        from skipnorm.inquiries.own import on_network
+
+        _, name, parts, network = source.split(";", 3)
+        return on_network(name, None, None, parts=parts.split("+"), label=network)
     if _is_name(source):
         return inquiry(source)
     found = _made(_found(source), "quick")

@@ -24,6 +24,7 @@ from skipnorm.cli.printing import (
 from skipnorm.errors import StudyError
 
 if TYPE_CHECKING:
+    from skipnorm.cli.asked import Asked
     from skipnorm.cli.pages import Answer
     from skipnorm.studies.executors import Executor
 
@@ -135,6 +136,19 @@ def run(
     on: On = Where.processes,
     gpus: Gpus = 0.0,
     states: States = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PKG.MODULE:BUILD",
+            help="ask the inquiry of this network: as it is, without its norms, without its skips",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="what that network learns, such as digits")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="what is taken out of it: norms, skips; repeat it")
+    ] = None,
     as_json: Json = False,
     decided: Decided = False,
 ) -> None:
@@ -143,7 +157,8 @@ def run(
     May be started several times, also on several machines that share the folder: they share the
     work. Stopped by whatever means, it goes on where it was.
     """
-    answer = _answer(name, out, scale, seeds=seeds, on=on, gpus=gpus, states=states)
+    own = _own(name, network, task, without, scale)
+    answer = _answer(name, out, scale, seeds=seeds, on=on, gpus=gpus, states=states, own=own)
     page = answer.manifest.folder / "report.html"
     _finish([answer], page, as_json=as_json, decided=decided)
 
@@ -173,16 +188,17 @@ def _answer(
     gpus: float,
     states: Path | None,
     executor: Executor | None = None,
+    own: tuple[Asked, list[str]] | None = None,
 ) -> Answer:
     from skipnorm.cli.asked import asked
     from skipnorm.cli.pages import answer_of
     from skipnorm.studies.run import run as run_study
 
     executor = executor or _executor(on, gpus)
-    found = asked(target, scale=scale.value)
+    found, more = own or (asked(target, scale=scale.value), [])
     study = found.study if seeds is None else replace(found.study, seeds=range(seeds))
     folder = out or Path("runs") / study.name
-    words = ["skipnorm", "run", target, "--scale", scale.value, "--on", on.value]
+    words = ["skipnorm", "run", target, *more, "--scale", scale.value, "--on", on.value]
     words += ["--seeds", str(seeds)] if seeds else []
     words += ["--gpus", f"{gpus:g}"] if gpus else []
     words += ["--states", str(states)] if states else []
@@ -196,6 +212,27 @@ def _answer(
         source=found.source,
     )
     return answer_of(folder)
+
+
+def _own(
+    name: str, network: str | None, task: str | None, without: list[str] | None, scale: Size
+) -> tuple[Asked, list[str]] | None:
+    """The inquiry as it is asked of a network of one's own, and the words that say so; None where it is not."""
+    if network is None:
+        if task or without:
+            raise StudyError(
+                "--task and --without are about a network of your own: name it with --network."
+            )
+        return None
+    if task is None:
+        raise StudyError(
+            f"What does {network} learn? Expected --task, such as --task digits or --task pkg.module:task."
+        )
+    from skipnorm.cli.asked import asked_of_own
+
+    words = ["--network", network, "--task", task]
+    words += [word for part in without or [] for word in ("--without", part)]
+    return asked_of_own(name, network, task, scale=scale.value, parts=without or ()), words
 
 
 def _lasting(on: Where) -> AbstractContextManager[Executor | None]:

@@ -102,11 +102,17 @@ def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.Data
 
 
 def _vanished(evidence: xr.Dataset, row: xr.DataArray) -> int:
-    """A finite loss over one that diverged is 0, which looks like a number as good as any."""
+    """A finite loss over one that diverged is 0, which looks like a number as good as any.
+
+    Where the seeds in which nothing diverged have 0 as well, it is one.
+    """
     if DIVERGED_AT not in evidence or "seed" not in row.dims:
         return 0
     lost = xr.DataArray(np.isfinite(evidence[DIVERGED_AT].astype(float)))
     of_seed = lost.any([dim for dim in lost.dims if dim != "seed"])
+    sound = row.where(~of_seed, drop=True)
+    if sound.size and bool((sound == 0).all()):
+        return 0
     return int(((row == 0) & of_seed).sum())
 
 
