@@ -85,8 +85,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "degradation",
         "Why do deeper plain networks train worse: for want of the identity?",
-        quick=80,
-        full=600,
+        quick=110,
+        full=640,
     ),
     Entry(
         "shattering",

@@ -71,6 +71,9 @@ CLAIMS = (
         prediction=AtMost(0.1),
         scale="log",
         figure="families",
+        caveats=(
+            "The residual networks of He et al. all have batch norm; the essay names skips alone.",
+        ),
         topic=_TOPIC,
     ),
     Claim(
