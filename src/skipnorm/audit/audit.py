@@ -115,19 +115,20 @@ class Audit:
     @property
     def evidence(self) -> xr.Dataset:
         """Every judged training: scores and history over variant, seed and rate."""
-        from skipnorm.evidence import gather
-        from skipnorm.studies.manifest import read_manifest
-
-        folders = [self.folder / name for name in self.rounds]
-        files = [path for each in folders for path in read_manifest(each).files if path.is_file()]
-        return gather(files)
+        return self._gathered([self.folder / name for name in self.rounds])
 
     @property
     def initial(self) -> xr.Dataset:
         """Every mechanism of every arm before training, over variant and seed."""
-        from skipnorm.studies.manifest import collect
+        return self._gathered(sorted(self.folder.glob("initial-*")))
 
-        return collect(self.folder / "initial")
+    def _gathered(self, folders: list[Path]) -> xr.Dataset:
+        from skipnorm.evidence import gather
+        from skipnorm.studies.manifest import read_manifest
+
+        return gather(
+            [path for each in folders for path in read_manifest(each).files if path.is_file()]
+        )
 
     def __getitem__(self, name: str) -> Answer:
         """The answer for the group of this name; an unknown one raises KeyError with the nearest names."""

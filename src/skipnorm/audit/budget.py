@@ -13,7 +13,7 @@ from skipnorm.errors import StudyError
 from skipnorm.studies.progress import span
 from skipnorm.verdicts.statistics import FEWEST
 
-__all__ = ["Course", "Purse", "planned", "seconds_of"]
+__all__ = ["Course", "Purse", "affordable", "planned", "seconds_of", "short"]
 
 Clock = Callable[[], float]
 
@@ -52,7 +52,7 @@ class Purse:
     clock: Clock
     workers: int = 1
     step: float = 0.0
-    overhead: float = 0.4
+    overhead: float = 0.1
     pace: float = 1.0
     begun: float = field(default=0.0)
 
@@ -88,16 +88,16 @@ class Course:
     Attributes:
         steps: updates of each training.
         rates: learning rates that are tried for each arm.
-        arms: which alterations, controls left out.
+        arms: the alterations that answer for whole groups; they come first.
+        rest: all others, the most important first; they are run as far as there is time.
         seeds: with which every arm is judged first.
-        left_out: names of arms for which there is no time, with the reason.
     """
 
     steps: int
     rates: tuple[float, ...]
     arms: tuple[Arm, ...]
+    rest: tuple[Arm, ...]
     seeds: int
-    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def planned(
@@ -140,14 +140,20 @@ def planned(
             f"groups need {seeds} seeds and {length} updates each, about {span(needed)}. Give --budget "
             f"{_rounded(needed)}, fewer groups, a shorter training, or ignore sites."
         )
-    chosen = list(core)
-    left_out: list[tuple[str, str]] = []
-    for arm in ranked[len(core) :]:
-        if _cost([*chosen, arm], rates, length, seeds, purse) <= share:
-            chosen.append(arm)
-        else:
-            left_out.append((arm.name, f"no time for it within {span(purse.budget)}"))
-    return Course(length, tuple(rates), tuple(chosen), seeds, tuple(left_out))
+    return Course(length, tuple(rates), tuple(core), tuple(ranked[len(core) :]), seeds)
+
+
+def affordable(course: Course, purse: Purse) -> tuple[Arm, ...]:
+    """Of the arms that come later those for which there is time, in their order."""
+    chosen: list[Arm] = []
+    for arm in course.rest:
+        if (
+            _cost([*chosen, arm], course.rates, course.steps, course.seeds, purse)
+            > 0.9 * purse.left
+        ):
+            break
+        chosen.append(arm)
+    return tuple(chosen)
 
 
 def _rank(arm: Arm, groups: Sequence[Group]) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from skipnorm.audit.finish import concluded
 from skipnorm.audit.lesions import lesions_of, loaded
 from skipnorm.audit.outset import default_rates, default_training, paced, scored_by
 from skipnorm.audit.subject import Subject, subject_of
-from skipnorm.audit.why import at_initialisation
 from skipnorm.errors import StudyError
 from skipnorm.studies.identity import canonical, digest
 from skipnorm.tasks.naming import task_of
@@ -121,14 +120,12 @@ def audit(
     original = Arm(
         ORIGINAL, "original", keeps=len(subject.anatomy.norms) + len(subject.anatomy.skips)
     )
-    initial = at_initialisation(contest, [original, *course.arms])
     bar = MARGINS[score] if margin is None else margin
     return concluded(
         subject,
         contest,
         course,
         original,
-        initial,
         margin=bar if score == "accuracy" else math.log1p(bar),
         seeds=tuple(seeds) if seeds else None,
         lesions=lesions,

@@ -82,7 +82,7 @@ class Contest:
             operations=arm.rest,
         )
 
-    def tune(self, arms: Sequence[Arm], course: Course) -> dict[str, Tuned]:
+    def tune(self, arms: Sequence[Arm], course: Course, wave: int) -> dict[str, Tuned]:
         """A learning rate for each arm: all rates for a short while, the best few to the end."""
         rates = course.rates
         few: dict[str, tuple[float, ...]] = {arm.name: rates for arm in arms}
@@ -90,13 +90,15 @@ class Contest:
         if len(rates) > FINALISTS:
             steps = short(course.steps)
             variants = {arm.name: self.variant(arm, steps, rates) for arm in arms}
-            tried = self._run("tuning-short", variants, [TUNING_SEED], steps, len(rates))
+            tried = self._run(f"tuning-short-{wave}", variants, [TUNING_SEED], steps, len(rates))
             scores = _costs(tried, self.score, "validation")
             few = {name: _best_few(scores, name, rates) for name in few}
             usable = {name: _usable(scores, name) for name in usable}
         variants = {arm.name: self.variant(arm, course.steps, few[arm.name]) for arm in arms}
         seeds = range(TUNING_SEED, TUNING_SEED + TUNERS)
-        ended = self._run("tuning", variants, seeds, course.steps, min(len(rates), FINALISTS))
+        ended = self._run(
+            f"tuning-{wave}", variants, seeds, course.steps, min(len(rates), FINALISTS)
+        )
         found = _costs(ended, self.score, "validation")
         return {
             arm.name: _chosen(found, arm.name, few[arm.name], rates, usable[arm.name])

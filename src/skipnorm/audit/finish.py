@@ -12,15 +12,16 @@ import numpy as np
 from skipnorm.audit.advice import Advice, code_of, simplest
 from skipnorm.audit.arms import NO_OP, ORIGINAL, Arm
 from skipnorm.audit.audit import Answer, Audit, Control, Trialled
-from skipnorm.audit.budget import Course
+from skipnorm.audit.budget import Course, affordable
 from skipnorm.audit.contest import Contest, Tuned
 from skipnorm.audit.judging import Docket
 from skipnorm.audit.lesions import Lesions
 from skipnorm.audit.rulings import Standing
 from skipnorm.audit.subject import Subject, linted
-from skipnorm.audit.why import changes
+from skipnorm.audit.why import Change, at_initialisation, changes, usable
 from skipnorm.audit.wording import reason
 from skipnorm.errors import StudyError
+from skipnorm.studies.progress import span
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +34,6 @@ def concluded(
     contest: Contest,
     course: Course,
     original: Arm,
-    initial: xr.Dataset,
     *,
     margin: float,
     seeds: tuple[int, ...] | None,
@@ -41,10 +41,9 @@ def concluded(
     command: str,
 ) -> Audit:
     """The whole contest, and what comes of it."""
-    tuned = contest.tune([original, *course.arms], course)
-    _trains(subject, contest, tuned, margin)
-    docket = Docket(subject, contest, course, original, tuned, margin, seeds)
-    docket.run()
+    docket = Docket(subject, contest, course, original, margin, seeds)
+    initial, untested = _run(docket)
+    tuned = docket.tuned
     arms = {arm.name: arm for arm in docket.judged}
     trialled = {
         name: Trialled(
@@ -54,7 +53,7 @@ def concluded(
             tuple(map(repr, arm.operations)),
             tuned[name],
             docket.standings[name],
-            changes(initial, ORIGINAL, name),
+            _changes(initial, tuned, name, len(course.rates)),
         )
         for name, arm in arms.items()
         if name in docket.standings
@@ -75,7 +74,7 @@ def concluded(
         noise=float(finite.std(ddof=1)) if len(finite) > 1 else math.nan,
         smallest=_middle(spreads),
         course=_course(contest, course, docket),
-        left_out=(*subject.refused, *course.left_out, *docket.stopped, *_failed(contest, arms)),
+        left_out=(*subject.refused, *untested, *docket.stopped, *_failed(contest, arms)),
         notes=tuple(_notes(subject, contest, tuned)),
         lint=linted(subject, contest.training.batch),
         lesions=lesions,
@@ -91,7 +90,40 @@ def concluded(
     return found
 
 
-def _trains(subject: Subject, contest: Contest, tuned: dict[str, Tuned], margin: float) -> None:
+def _run(docket: Docket) -> tuple[list[xr.Dataset], list[tuple[str, str]]]:
+    """Whole groups first, then what else there is time for, then the open questions.
+
+    Returns what was read at initialisation, and for which arms there was no time.
+    """
+    contest, course = docket.contest, docket.course
+    initial = [at_initialisation(contest, [docket.original, *course.arms], 1)]
+    docket.wave(course.arms, 1)
+    _trains(docket.subject, contest, docket.tuned)
+    later = affordable(course, contest.purse)
+    if later:
+        initial.append(at_initialisation(contest, later, 2))
+        docket.wave(later, 2)
+    docket.settle()
+    why = f"no time for it within {span(contest.purse.budget)}"
+    return initial, [(arm.name, why) for arm in course.rest if arm not in later]
+
+
+def _changes(
+    initial: Sequence[xr.Dataset], tuned: dict[str, Tuned], name: str, rates: int
+) -> tuple[Change, ...]:
+    """What changed at initialisation, and at how many rates it can be trained."""
+    readings = {
+        str(each): part.sel(variant=each) for part in initial for each in part["variant"].values
+    }
+    if ORIGINAL not in readings or name not in readings:
+        return ()
+    return (
+        *changes(readings[ORIGINAL], readings[name]),
+        usable(tuned[ORIGINAL], tuned[name], rates),
+    )
+
+
+def _trains(subject: Subject, contest: Contest, tuned: dict[str, Tuned]) -> None:
     """Refuse a network that learns nothing, with which nothing could be compared."""
     best = tuned.get(ORIGINAL)
     helped = [

@@ -31,32 +31,40 @@ class Docket:
     contest: Contest
     course: Course
     original: Arm
-    tuned: dict[str, Tuned]
     margin: float
     seeds: tuple[int, ...] | None = None
+    tuned: dict[str, Tuned] = field(default_factory=dict)
     judged: list[Arm] = field(default_factory=list)
     stopped: list[tuple[str, str]] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)
     rounds: list[str] = field(default_factory=list)
 
-    def run(self) -> None:
-        """Judge, look, and give what is left of the budget to the questions that are open."""
-        self._choose()
-        control = [self.subject.control] if self.subject.control is not None else []
+    def wave(self, arms: Sequence[Arm], number: int) -> None:
+        """Choose rates for these arms, and judge those that are worth it with the first seeds."""
+        both = [self.original, *arms] if number == 1 else list(arms)
+        self.tuned |= self.contest.tune(both, self.course, number)
+        chosen = self._chosen(arms)
+        control = self.subject.control if number == 1 else None
+        beside = [self.original, *([control] if control else [])] if number == 1 else []
+        self.judged += chosen
         first = list(self.seeds or range(self.course.seeds))
-        self._look([self.original, *self.judged], control, first, len(first))
-        done = len(first)
+        self._look([*beside, *chosen], first, len(first))
+
+    def settle(self) -> None:
+        """Give what is left of the budget to the questions that are open."""
+        done = len(self.seeds or range(self.course.seeds))
         while self.seeds is None and done < _MOST:
             waiting, most = self._next(done)
             if not waiting:
                 return
-            self._look([self.original, *waiting], [], list(range(done, most)), most)
+            self._look([self.original, *waiting], list(range(done, most)), most)
             done = most
 
-    def _choose(self) -> None:
+    def _chosen(self, arms: Sequence[Arm]) -> list[Arm]:
         """Of several ways to take the same out the one that did best; no substitute that has no hope."""
         ways: dict[str, list[Arm]] = {}
-        for arm in self.course.arms:
+        kept = []
+        for arm in arms:
             if arm.name not in self.tuned:
                 continue
             if arm.role == "removal":
@@ -69,17 +77,18 @@ class Docket:
                     )
                 )
             else:
-                self.judged.append(arm)
+                kept.append(arm)
         for several in ways.values():
             best = min(
                 several, key=lambda arm: (self.tuned[arm.name].failed, self.tuned[arm.name].score)
             )
-            self.judged.append(best)
+            kept.append(best)
             self.stopped += [
                 (arm.name, f"tuned, and no better than {best.name!r}")
                 for arm in several
                 if arm is not best
             ]
+        return kept
 
     def _hopeless(self, arm: Arm) -> bool:
         mine, other = self.tuned[arm.name], self.tuned[ORIGINAL]
@@ -91,12 +100,17 @@ class Docket:
         cost = mine.score - other.score if scale else math.log(mine.score / other.score)
         return cost > _HOPELESS * self.margin
 
-    def _look(self, arms: Sequence[Arm], control: list[Arm], seeds: list[int], count: int) -> None:
+    def _look(self, arms: Sequence[Arm], seeds: list[int], count: int) -> None:
+        if not arms:
+            return
         number = len(self.rounds) + 1
         rates = {name: each.rate for name, each in self.tuned.items()}
-        self.contest.judge([*arms, *control], rates, self.course.steps, seeds, number)
+        self.contest.judge(arms, rates, self.course.steps, seeds, number)
         self.rounds.append(f"judging-{number}")
+        fresh = {arm.name for arm in arms}
         for family in self._families():
+            if not fresh & {arm.name for arm in family}:
+                continue
             effects = {arm.name: self.contest.effects(arm.name) for arm in family}
             known = {name: values for name, values in effects.items() if len(values)}
             for name, found in ruled(known, self.margin, alpha=alpha_at(count)).items():

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from skipnorm.audit.arms import Arm
-    from skipnorm.audit.contest import Contest
+    from skipnorm.audit.contest import Contest, Tuned
 
-__all__ = ["Change", "at_initialisation", "changes"]
+__all__ = ["Change", "at_initialisation", "changes", "usable"]
 
 SEEDS = range(5)
 _SURE = 2.78
@@ -50,7 +50,7 @@ class Change:
     sentence: str
 
 
-def at_initialisation(contest: Contest, arms: Sequence[Arm]) -> xr.Dataset:
+def at_initialisation(contest: Contest, arms: Sequence[Arm], wave: int) -> xr.Dataset:
     """Every mechanism of every arm before any training, over variant and seed."""
     from dataclasses import replace
 
@@ -62,31 +62,43 @@ def at_initialisation(contest: Contest, arms: Sequence[Arm]) -> xr.Dataset:
         arm.name: replace(contest.variant(arm, 1, ()), training=None, rates=(), batch=batch)
         for arm in arms
     }
-    study = Study("initial", variants, seeds=SEEDS, probes=(mechanisms,), at=("initial",))
+    study = Study(f"initial-{wave}", variants, seeds=SEEDS, probes=(mechanisms,), at=("initial",))
     contest.say(f"at initialisation: {len(arms)} arms, {len(SEEDS)} draws each")
     return run(
         study,
-        contest.folder / "initial",
+        contest.folder / f"initial-{wave}",
         executor=contest.executor,
         progress=contest.progress,
         failures="keep",
     )
 
 
-def changes(initial: xr.Dataset, original: str, arm: str) -> tuple[Change, ...]:
-    """Every mechanism that was read, what changed most first."""
-    names = list(map(str, initial["variant"].values))
-    if original not in names or arm not in names:
-        return ()
+def changes(original: xr.Dataset, arm: xr.Dataset) -> tuple[Change, ...]:
+    """Every mechanism that was read of both, over the same seeds; what changed most first."""
     found = []
     for each in MECHANISMS:
-        mine, other = (
-            np.asarray(initial[each.name].sel(variant=name).values, float)
-            for name in (original, arm)
-        )
+        mine, other = (np.asarray(part[each.name].values, float) for part in (original, arm))
         if not np.isnan(mine).all() and not np.isnan(other).all():
             found.append(_change(each, mine, other))
     return tuple(sorted(found, key=lambda change: -change.size))
+
+
+def usable(original: Tuned, arm: Tuned, rates: int) -> Change:
+    """At how many of the rates each could be trained."""
+    fewer = original.usable - arm.usable
+    word = "fewer" if fewer > 0 else "more"
+    words = f"it can be trained at {word} learning rates ({arm.usable} of {rates}, with it {original.usable})"
+    stands_out = abs(fewer) >= 2
+    return Change(
+        "usable_rates",
+        "usable learning rates",
+        float(original.usable),
+        float(arm.usable),
+        original.usable > 0,
+        arm.usable > 0,
+        float(abs(fewer)) if stands_out else 0.0,
+        words if stands_out else "",
+    )
 
 
 def _change(each: Mechanism, mine: np.ndarray, other: np.ndarray) -> Change:
