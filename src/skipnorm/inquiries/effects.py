@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["Effect", "best", "cases", "line", "numbered", "of"]
+__all__ = ["Effect", "best", "cases", "fitted", "line", "numbered", "of"]
 
 Effect = Callable[[xr.Dataset], xr.DataArray]
 
@@ -73,3 +73,15 @@ def best(
     chosen = chosen_on or ("validation_loss" if score != "validation_loss" else "training_loss")
     found = best_of_grid(part, chosen_on=chosen, reported=score)[score]
     return found.sel(variant=variant, drop=True)
+
+
+def fitted(evidence: xr.Dataset, variant: str) -> xr.DataArray:
+    """A variant's final training loss at the rate at which it is lowest, by seed; infinite where every rate diverged.
+
+    For questions of how well a network can be fitted: on a thousand fixed samples the best of a few rates flatters by
+    less than seeds differ, and a rate that is chosen on validation data stops short of it.
+    """
+    from skipnorm.evidence.outcomes import outcomes
+
+    found = outcomes(evidence.sel(variant=[variant]), "training_loss")
+    return found.sel(variant=variant, drop=True).min("rate")

@@ -11,8 +11,9 @@ DEGRADATION = Inquiry(
     name="degradation",
     question="Why do deeper plain networks train worse: for want of the identity?",
     method="Perceptrons on scikit-learn's digits, 64 units, blocks of one layer, 4 against 32 of them, taught by SGD "
-    "with momentum 0.9 at two learning rates a decade apart; each network is taken at the rate that is best on "
-    "validation data, and one that diverges at every rate ranks worst.\n\n"
+    "with momentum 0.9 at two learning rates a decade apart; each network is taken at its better rate (for "
+    "training loss the one at which it is lowest, for test scores the one chosen on validation data), and one that "
+    "diverges at both ranks worst.\n\n"
     "The identity is tested three ways: as blocks put behind a trained network, as the start of training, and as what "
     "a layer alone is asked to learn.",
     claims=CLAIMS,

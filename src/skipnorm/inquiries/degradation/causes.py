@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import xarray as xr
 
-from skipnorm.inquiries.degradation.effects import ended, handed, identity_error, worst_change
+from skipnorm.inquiries.degradation.effects import (
+    ended,
+    handed,
+    identity_error,
+    worst_change,
+)
 from skipnorm.inquiries.degradation.study import DEEP, SHALLOW
-from skipnorm.inquiries.effects import best, cases
+from skipnorm.inquiries.effects import best, cases, fitted
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near
 
 __all__ = ["CLAIMS"]
@@ -24,26 +29,22 @@ def changed_by_identities(evidence: xr.Dataset) -> xr.DataArray:
 
 def trained_on(evidence: xr.Dataset) -> xr.DataArray:
     """The training loss of the network that was made deeper by identities over that before."""
-    return best(evidence, "identity, trained on", "training_loss") / handed(evidence)
+    return fitted(evidence, "identity, trained on") / handed(evidence)
 
 
 def trained_on_at_random(evidence: xr.Dataset) -> xr.DataArray:
     """The same for extra blocks that were drawn at random."""
-    return best(evidence, "random, trained on", "training_loss") / handed(evidence)
+    return fitted(evidence, "random, trained on") / handed(evidence)
 
 
 def begun_with(evidence: xr.Dataset) -> xr.DataArray:
     """The training loss of a network that begins with identities over that of the shallow one."""
-    return best(evidence, "identity, from scratch", "training_loss") / ended(
-        evidence, "plain", SHALLOW
-    )
+    return fitted(evidence, "identity, from scratch") / ended(evidence, "plain", SHALLOW)
 
 
 def begun_with_over_random(evidence: xr.Dataset) -> xr.DataArray:
     """The training loss of a network that begins with identities over that of the usual deep one."""
-    return best(evidence, "identity, from scratch", "training_loss") / ended(
-        evidence, "plain", DEEP
-    )
+    return fitted(evidence, "identity, from scratch") / ended(evidence, "plain", DEEP)
 
 
 def residual_over_plain(evidence: xr.Dataset) -> xr.DataArray:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.inquiries.degradation.study import DEEP, SHALLOW, name_of
-from skipnorm.inquiries.effects import best, cases, of
+from skipnorm.inquiries.effects import best, cases, fitted, of
 
 __all__ = [
     "PLAIN",
@@ -26,8 +26,9 @@ PLAIN = ("plain", "plain BN", "plain LN")
 def ended(
     evidence: xr.Dataset, family: str, depth: int, score: str = "training_loss"
 ) -> xr.DataArray:
-    """How a family ended at this depth, at the rate that is best on validation data."""
-    return best(evidence, name_of(family, depth), score)
+    """How a family ended at this depth: its lowest training loss, or a score at the rate chosen on validation data."""
+    name = name_of(family, depth)
+    return fitted(evidence, name) if score == "training_loss" else best(evidence, name, score)
 
 
 def known(evidence: xr.Dataset, family: str) -> list[int]:

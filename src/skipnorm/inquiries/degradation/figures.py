@@ -17,7 +17,7 @@ from skipnorm.inquiries.degradation.effects import (
     known,
 )
 from skipnorm.inquiries.degradation.study import DEEP, SHALLOW
-from skipnorm.inquiries.effects import best, line
+from skipnorm.inquiries.effects import best, fitted, line
 
 __all__ = ["CAPTIONS", "FIGURES"]
 
@@ -62,7 +62,7 @@ def families(evidence: xr.Dataset) -> go.Figure:
         _beside(rows),
         log_y=True,
         x_title="32 blocks",
-        y_title="training loss at the best learning rate",
+        y_title="training loss at the rate at which it is lowest",
     )
 
 
@@ -89,10 +89,10 @@ def handed_over(evidence: xr.Dataset) -> go.Figure:
     """What becomes of plain networks whose extra blocks are handed the identity, or are not."""
     rows = {
         "4 blocks,<br>as handed": handed(evidence),
-        "+ 28<br>identities": best(evidence, "identity, trained on", "training_loss"),
-        "+ 28<br>random": best(evidence, "random, trained on", "training_loss"),
+        "+ 28<br>identities": fitted(evidence, "identity, trained on"),
+        "+ 28<br>random": fitted(evidence, "random, trained on"),
         "4 blocks": ended(evidence, "plain", SHALLOW),
-        "32, 28 of<br>them identities": best(evidence, "identity, from scratch", "training_loss"),
+        "32, 28 of<br>them identities": fitted(evidence, "identity, from scratch"),
         "32": ended(evidence, "plain", DEEP),
     }
     return strip(
@@ -129,7 +129,8 @@ FIGURES: Mapping[str, Callable[[xr.Dataset], go.Figure]] = {
 }
 
 CAPTIONS: Mapping[str, str] = {
-    "depth": "Training and test loss against depth, side by side, at each network's best learning rate. Where depth "
+    "depth": "Training loss (at the learning rate at which it is lowest) and test loss (at the rate chosen on "
+    "validation data) against depth, side by side. Where depth "
     "harms, it harms training already: that is what He et al. 2015 call degradation.",
     "families": "The training loss of networks of 32 blocks, every seed a dot, a cross where every learning rate "
     "diverged. Only plain BN, plain LN and residual BN have a norm; plain networks and looks-linear ones have no skip.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import xarray as xr
 
 from skipnorm.inquiries.degradation.effects import PLAIN, ended, growth, ratio_to_shallow
-from skipnorm.inquiries.degradation.study import DEEP, SHALLOW
-from skipnorm.inquiries.effects import cases
+from skipnorm.inquiries.degradation.study import DEEP, SHALLOW, name_of
+from skipnorm.inquiries.effects import best, cases
 from skipnorm.verdicts import AtLeast, Claim, Equivalent
 
 __all__ = ["CLAIMS"]
@@ -34,10 +34,11 @@ def lost_in_training(evidence: xr.Dataset) -> xr.DataArray:
 
 
 def already_in_training(evidence: xr.Dataset) -> xr.DataArray:
-    """The share of what is lost in test that is lost in training already."""
+    """The share of what is lost in test that is lost in training already, by the same networks."""
 
     def gap(family: str, score: str) -> xr.DataArray:
-        return ended(evidence, family, DEEP, score) - ended(evidence, family, SHALLOW, score)
+        deep, shallow = name_of(family, DEEP), name_of(family, SHALLOW)
+        return best(evidence, deep, score) - best(evidence, shallow, score)
 
     return cases(
         {family: gap(family, "training_loss") / gap(family, "test_loss") for family in PLAIN}
