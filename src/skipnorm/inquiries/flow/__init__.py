@@ -11,12 +11,12 @@ FLOW = Inquiry(
     name="flow",
     question="Do skips keep the gradient from vanishing?",
     method="The shortcuts of He et al. 2016, table 1, in perceptrons of 32 blocks on digits, batch norm and ReLU "
-    "before the weights, trained for a short while, each at its own best rate. In every network the gradient of the loss is "
-    "read behind every block, before and after training, and once more with the branches held constant: what comes "
-    "back through the shortcuts alone.\n\n"
+    "before the weights, trained for a short while, each at its own best rate. In every network the gradient of the "
+    "loss is read behind every block, before and after training, and once more with the branches held constant: what "
+    "comes back through the shortcuts alone.\n\n"
     "What needs no training (scaled shortcuts, a ReLU behind the addition, the lengths of paths) is read on bare "
-    "blocks with Gaussian inputs and random covectors, four draws for every seed. One network is built by hand so that the "
-    "gradient cancels.\n\n"
+    "blocks with Gaussian inputs and random covectors, four draws for every seed. One network is built by hand so "
+    "that the gradient cancels.\n\n"
     "How a gradient grows at initialisation with and without skips, and that shortcut and branch add up, is asked by "
     "the inquiry on stability.",
     claims=CLAIMS,
