@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skipnorm.anatomy.discover import anatomy
     from skipnorm.anatomy.sites import Activation, Anatomy, Norm, Skip
+    from skipnorm.audit.audit import Audit
+    from skipnorm.audit.conduct import audit
     from skipnorm.audit.finding import Finding
     from skipnorm.audit.lint import lint
     from skipnorm.errors import (
@@ -95,6 +97,7 @@ __all__ = [
     "AnatomyError",
     "AtLeast",
     "AtMost",
+    "Audit",
     "Batches",
     "Characters",
     "Cifar10",
@@ -147,6 +150,7 @@ __all__ = [
     "Verdict",
     "activation",
     "anatomy",
+    "audit",
     "best_of_grid",
     "collect",
     "compare_rates",
@@ -176,6 +180,8 @@ __all__ = [
 _HOMES = {
     "skipnorm.anatomy": ("anatomy",),
     "skipnorm.anatomy.sites": ("Activation", "Anatomy", "Norm", "Skip"),
+    "skipnorm.audit": ("audit",),
+    "skipnorm.audit.audit": ("Audit",),
     "skipnorm.audit.finding": ("Finding",),
     "skipnorm.audit.lint": ("lint",),
     "skipnorm.errors": (
@@ -268,7 +274,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'skipnorm' has no public name {name!r}")
     module = import_module(_HOME_OF[name])
-    if name == "anatomy":  # the package is the function: it can be called (decision 0002)
+    if name in ("anatomy", "audit"):  # the package is the function: it can be called (decision 0002)
         return module
     value = getattr(module, name)
     globals()[name] = value

@@ -186,7 +186,7 @@ def _substitutes(group: Group, anatomy: Anatomy, sites: int) -> list[Arm]:
             group.name,
             (static,),
             "each a fixed map per channel, by its statistics at the start",
-            sites,
+            sites - len(group.sites) // 2,  # what is fixed can be folded into the next map
         )
     )
     batch = [norm for norm in anatomy.norms if norm.family == "batch" and norm.name in group.sites]

@@ -44,6 +44,8 @@ class Model:
         torch.manual_seed(seed)
         made = load(self.build_)() if isinstance(self.build_, str) else self.build_()
         network = made[0] if isinstance(made, tuple) else made
+        if hasattr(network, "build") and not isinstance(network, torch.nn.Module):
+            network = network.build(seed)
         if not isinstance(network, torch.nn.Module):
             raise StudyError(
                 f"{self.build_!r} should return a torch.nn.Module, or a tuple that begins with one: "

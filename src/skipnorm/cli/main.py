@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from skipnorm.cli import linting, models, operating, questions, standings
+from skipnorm.cli import auditing, linting, models, operating, questions, standings
 from skipnorm.cli.orders import InOrder
 from skipnorm.cli.printing import complain
 from skipnorm.errors import SkipnormError
@@ -36,7 +36,7 @@ _EPILOG = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but trials of a study have no evidence; "
     "4 done, but a claim is undecided (only with --decided); 130 interrupted; 143 terminated."
 )
-_RESUMED = ("demo", "run")
+_RESUMED = ("demo", "run", "audit")
 
 
 _terminated = threading.Event()
@@ -77,6 +77,7 @@ app.command("anatomy")(models.anatomy)
 app.command("lint")(linting.lint)
 app.command("measure")(models.measure)
 app.command("operate", cls=InOrder)(operating.operate)
+app.command("audit")(auditing.audit)
 
 
 def _farewell(command: str | None, how: str) -> str:

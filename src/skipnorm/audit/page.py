@@ -1,0 +1,281 @@
+"""The page of an audit: the network in the colours of its rulings, why, what instead, and what was not tested."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from skipnorm.anatomy.sites import Skip
+from skipnorm.audit.advice import shown
+from skipnorm.audit.rulings import LOOKS
+from skipnorm.audit.wording import effect_words, interval_words, margin_words, more_words
+from skipnorm.figures.circuit import Mark, circuit
+from skipnorm.figures.contrast import Cell, contrast
+from skipnorm.figures.intervals import intervals
+from skipnorm.report import Section, write_page
+from skipnorm.studies.progress import span
+
+if TYPE_CHECKING:
+    from skipnorm.audit.audit import Answer, Audit, Trialled
+
+__all__ = ["write_audit"]
+
+_PRICES = "The rise of the loss where a site is taken out of the trained network, with 95 % intervals over batches."
+
+
+def write_audit(audit: Audit, path: str | Path | None = None) -> Path:
+    """The page, beside the audit's evidence unless another place is given; returns where it lies."""
+    sections = [_rulings(audit), _reasons(audit)]
+    if audit.lesions is not None:
+        sections.append(_checkpoint(audit))
+    sections += [_instead(audit), _untested(audit)]
+    counts = {
+        ruling: list(audit.rulings.values()).count(ruling) for ruling in audit.rulings.values()
+    }
+    told = ", ".join(f"{count} {ruling}" for ruling, count in counts.items())
+    lead = (
+        f"{audit.anatomy.summary}. Of {len(audit.answers)} groups: {told}. What matters: "
+        f"{margin_words(audit.margin, audit.score)}."
+    )
+    title = f"Which norms and skips does {audit.network} need on {audit.task}?"
+    return write_page(
+        path or audit.folder / "report.html",
+        title,
+        sections,
+        lead=lead,
+        provenance={
+            "time": f"{span(audit.seconds)} of {span(audit.budget)}",
+            "folder": str(audit.folder),
+        },
+    )
+
+
+def _rulings(audit: Audit) -> Section:
+    figures = {"network": circuit(marks_of(audit))}
+    captions = {
+        "network": "The network in order of execution. Norms lie on the line, each shortcut is an arc over the "
+        "sites since the skip before it, each branch a bar below. A site has the colour of the narrowest group "
+        "that was tested with it."
+    }
+    several = [answer.removal for answer in audit.answers if answer.removal is not None]
+    if several:
+        figures["effects"] = intervals(_forest(several), x_title=_axis(audit))
+        captions["effects"] = (
+            "What the absence of each group costs, with its interval. Shaded: the margin within which it does not "
+            "matter. A run that diverges lies at the edge."
+        )
+    lines = [
+        f"{answer.group.name}: {answer.ruling}. {_row(audit, answer)}" for answer in audit.answers
+    ]
+    looks = " and ".join(str(seeds) for seeds, _ in LOOKS)
+    method = [
+        *lines,
+        f"{audit.course[:1].upper()}{audit.course[1:]}.",
+        "Load-bearing: all of the interval lies beyond the margin. Idle: all of it lies within the margin to both "
+        "sides. Helpful or harmful: all of it lies on one side of none, a part of it within the margin. Intervals are "
+        "Student's over seeds, paired with the original, or order statistics where a run diverged; Holm-adjusted over "
+        f"the groups of one kind and level, and for looking after {looks} seeds.",
+        _control(audit),
+    ]
+    return Section(
+        "rulings",
+        "Which of them does it need?",
+        "\n\n".join(filter(None, method)),
+        audit.command or "sn.audit(...)",
+        figures=figures,
+        captions=captions,
+    )
+
+
+def marks_of(audit: Audit) -> list[Mark]:
+    """Every site with the ruling of the narrowest group that was tested with it."""
+    marks: list[Mark] = []
+    since = -0.5
+    for site in audit.anatomy.sites:
+        at = float(site.index)
+        if isinstance(site, Skip):
+            for kind, word in (("shortcuts", "shortcut"), ("branches", "branch")):
+                ruling, says = _narrowest(audit, site.name, kind)
+                start = since if word == "shortcut" else since + 0.25
+                end = at if word == "shortcut" else at - 0.25
+                if word == "shortcut" or ruling != "not tested":
+                    marks.append(Mark(site.name, word, start, max(start, end), ruling, says))
+            since = at
+        elif site.kind == "norm":
+            ruling, says = _narrowest(audit, site.name, "norms")
+            marks.append(Mark(site.name, "norm", at, at, ruling, says))
+        else:
+            marks.append(Mark(site.name, "activation", at, at))
+    return marks
+
+
+def _narrowest(audit: Audit, site: str, kind: str) -> tuple[str, str]:
+    found = [each for each in audit.answers if each.group.kind == kind and site in each.group.sites]
+    if not found:
+        return "not tested", ""
+    answer = min(found, key=lambda each: len(each.group.sites))
+    assert answer.removal is not None
+    effect = effect_words(answer.removal.standing.effect, audit.score)
+    return answer.ruling, f"{answer.group.name}: {answer.ruling}, {effect}"
+
+
+def _forest(several: Sequence[Trialled]) -> xr.Dataset:
+    """As `figures.intervals` takes it: effects as what happens to the score's cost."""
+    standings = [each.standing for each in several]
+    columns: dict[str, list[Any]] = {
+        "effect": [each.effect for each in standings],
+        "low": [each.low for each in standings],
+        "high": [each.high for each in standings],
+        "ruling": [each.ruling for each in standings],
+    }
+    return xr.Dataset(
+        {name: ("case", np.asarray(values)) for name, values in columns.items()},
+        {"case": [each.arm for each in several]},
+    )
+
+
+def _axis(audit: Audit) -> str:
+    return "accuracy lost" if audit.score == "accuracy" else "logarithm of the loss's ratio"
+
+
+def _row(audit: Audit, answer: Answer) -> str:
+    assert answer.removal is not None
+    found = answer.removal.standing
+    ends = interval_words(found, audit.score)
+    text = f"{answer.why[:1].upper()}{answer.why[1:]}. Interval {ends}, {found.seeds} seeds."
+    if answer.ruling == "undecided":
+        text += f" {more_words(found, audit.seconds_a_seed)}."
+    return text
+
+
+def _control(audit: Audit) -> str:
+    if audit.control is None:
+        return ""
+    exact = "exactly none" if audit.control.exact else f"up to {audit.control.worst:.2g}"
+    return (
+        f"Controls: an edit that changes nothing ({audit.control.what}), trained {audit.control.seeds} times under "
+        f"its own key, makes a difference of {exact}; between seeds the original varies by {audit.noise:.2g} (standard "
+        f"deviation). The smallest effect that this budget tells from none in four of five audits is "
+        f"{audit.smallest:.2g}."
+    )
+
+
+def _reasons(audit: Audit) -> Section:
+    several = [answer.removal for answer in audit.answers if answer.removal is not None]
+    several += [each for answer in audit.answers for each in answer.substitutes]
+    several += list(audit.additions)
+    cells = [
+        Cell(each.arm, change.title, change.before, change.after, _look(change))
+        for each in several
+        for change in each.changes
+    ]
+    figures = {"mechanisms": contrast(cells)} if cells else {}
+    captions = {
+        "mechanisms": "At initialisation, five draws: what each alteration changes. The number is the reading with the "
+        "alteration; a band is the range in which training is expected to work. The last column counts learning rates."
+    }
+    from skipnorm.audit.mechanisms import MECHANISMS
+
+    method = "\n\n".join(f"{each.title}: {each.meaning} ({each.source})." for each in MECHANISMS)
+    return Section(
+        "reasons",
+        "Why? Which mechanisms change without them?",
+        method,
+        audit.command or "sn.audit(...)",
+        figures=figures,
+        captions=captions if cells else {},
+    )
+
+
+def _look(change: Any) -> str:
+    if not change.size:
+        return "as before"
+    if change.before_within and not change.after_within:
+        return "out of its band"
+    return "in its band again" if change.after_within and not change.before_within else "changed"
+
+
+def _checkpoint(audit: Audit) -> Section:
+    lesions = audit.lesions
+    assert lesions is not None
+    rows = [price for price in lesions.prices if math.isfinite(price.loss[0])]
+    figures = {}
+    if rows:
+        ends = np.array([price.loss for price in rows])
+        zero = np.zeros(len(rows))
+        forest = xr.Dataset(
+            {
+                **{
+                    name: ("case", ends[:, at]) for at, name in enumerate(("effect", "low", "high"))
+                },
+                "predicted_low": ("case", zero),
+                "predicted_high": ("case", zero),
+                "ruling": ("case", np.array(["price"] * len(rows))),
+            },
+            {"case": [price.group for price in rows]},
+        )
+        figures["prices"] = intervals(forest, x_title="rise of the loss")
+    lines = [
+        f"The checkpoint has a validation loss of {lesions.loss:.4g}, accuracy {lesions.accuracy:.3f}."
+    ]
+    if lesions.idle:
+        listed = ", ".join(f"{name} ({ratio:.2g})" for name, ratio in lesions.idle)
+        lines.append(f"Blocks whose branch is less than 0.01 of the shortcut: {listed}.")
+    if lesions.faded:
+        listed = ", ".join(f"{name} ({share:.0%})" for name, share in lesions.faded)
+        lines.append(f"Norms with gains near zero, and the share of such: {listed}.")
+    if lesions.folded and lesions.before and lesions.after:
+        saved = ", ".join(
+            f"{k} {shown(v)}" for k, v in lesions.before.saving(lesions.after).items()
+        )
+        lines.append(
+            f"{len(lesions.folded)} batch norms fold into the layer before them, exactly: {saved}."
+        )
+    lines += list(lesions.notes)
+    return Section(
+        "checkpoint",
+        "What is each worth in the trained network?",
+        "\n\n".join(lines),
+        audit.command or "sn.audit(...)",
+        figures=figures,
+        captions=dict.fromkeys(figures, _PRICES),
+    )
+
+
+def _instead(audit: Audit) -> Section:
+    advice = audit.advice
+    if advice is None:
+        text = "Leave it as it is: nothing simpler that was run is as good within the margin."
+        return Section("advice", "What to do instead?", text, audit.command or "sn.audit(...)")
+    cost = effect_words(advice.effect, audit.score)
+    lines = [
+        f"{advice.arm}: {advice.what}. At learning rate {advice.rate:g}: {cost} against the original.",
+        "Measured savings: "
+        + ", ".join(f"{name} {shown(share)}" for name, share in advice.saving.items())
+        + ".",
+        "The code below makes the network that was measured.",
+    ]
+    return Section(
+        "advice", "What to do instead?", "\n\n".join(lines), advice.code or audit.command
+    )
+
+
+def _untested(audit: Audit) -> Section:
+    lines = [f"{name}: {why}." for name, why in audit.left_out]
+    lines += [f"{note}." for note in audit.notes]
+    lines += [
+        f"Lint: {each.rule} at {', '.join(each.sites)}: {each.reason}"
+        for each in audit.lint.findings[:12]
+    ]
+    lines.append(
+        "Never tested here: longer training, other tasks, other widths and depths, and combinations of groups that "
+        "are not listed. A ruling holds for this network, this task and this length of training."
+    )
+    return Section(
+        "untested", "What was not tested?", "\n\n".join(lines), audit.command or "sn.audit(...)"
+    )
