@@ -81,7 +81,9 @@ def fitted(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     For questions of how well a network can be fitted: on a thousand fixed samples the best of a few rates flatters by
     less than seeds differ, and a rate that is chosen on validation data stops short of it.
     """
-    from skipnorm.evidence.outcomes import outcomes
+    from skipnorm.evidence.grids import costs_of
 
-    found = outcomes(evidence.sel(variant=[variant]), "training_loss")
-    return found.sel(variant=variant, drop=True).min("rate")
+    costs = costs_of(evidence.sel(variant=[variant]), "training_loss", None).sel(
+        variant=variant, drop=True
+    )
+    return costs.isel(rate=costs.notnull().any("seed").values).min("rate", skipna=False)

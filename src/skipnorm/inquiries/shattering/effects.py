@@ -18,6 +18,7 @@ from skipnorm.inquiries.shattering.study import QUICK, Points
 
 __all__ = [
     "LINE_LAWS",
+    "at_start",
     "co_active",
     "co_activity",
     "kept",
@@ -35,9 +36,15 @@ LINE_LAWS: dict[str, dict[str, bool]] = {
 }
 
 
+def at_start(evidence: xr.Dataset, quantity: str, variant: str) -> xr.DataArray:
+    """A quantity of a network that is not taught: beside networks that are, its learning rate is 0."""
+    whole = evidence[quantity].sel(variant=variant, drop=True)
+    return whole.sel(rate=0, drop=True) if "rate" in whole.dims else whole
+
+
 def kept(evidence: xr.Dataset, quantity: str, variant: str) -> xr.DataArray:
     """A quantity of one variant, where it was read."""
-    whole = evidence[quantity].sel(variant=variant, drop=True)
+    whole = at_start(evidence, quantity, variant)
     for dim in whole.dims:
         if dim != "seed":
             whole = whole.dropna(dim, how="all")
@@ -46,18 +53,18 @@ def kept(evidence: xr.Dataset, quantity: str, variant: str) -> xr.DataArray:
 
 def remembered(evidence: xr.Dataset, network: str, depth: int, lag: int = 1) -> xr.DataArray:
     """The autocorrelation of a network's gradient on the line, behind so many layers."""
-    whole = evidence["input_gradient_autocorrelation"]
-    return whole.sel(variant=f"line {network}", layer=depth, lag=lag, drop=True)
+    whole = at_start(evidence, "input_gradient_autocorrelation", f"line {network}")
+    return whole.sel(layer=depth, lag=lag, drop=True)
 
 
 def together(evidence: xr.Dataset, network: str, depth: int) -> xr.DataArray:
     """How alike the gradients of two samples are behind so many layers."""
-    return evidence["gradient_correlation"].sel(variant=network, layer=depth, drop=True)
+    return at_start(evidence, "gradient_correlation", network).sel(layer=depth, drop=True)
 
 
 def co_active(evidence: xr.Dataset, network: str, block: int) -> xr.DataArray:
     """How often two samples are both on in a block, counted from 1."""
-    return evidence["co_activation"].sel(variant=network, block=block, drop=True)
+    return at_start(evidence, "co_activation", network).sel(block=block, drop=True)
 
 
 def co_activity(block: int, *, residual: bool = False) -> float:

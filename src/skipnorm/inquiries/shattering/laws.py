@@ -8,6 +8,7 @@ import xarray as xr
 
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import Effect, cases, numbered
+from skipnorm.inquiries.shattering import topics
 from skipnorm.inquiries.shattering.effects import co_active, co_activity, together
 from skipnorm.verdicts import Claim, Near
 
@@ -104,6 +105,7 @@ LAWS = (
         effect=correlations_of(NORMED, _SHALLOW),
         prediction=Near(said_of(_HALVED, _SHALLOW), 0.07, relative=True),
         figure="correlation",
+        topic=topics.FADING,
         caveats=(
             "128 samples: their pre-activations add up to zero, which lowers it by 0.5 % a layer.",
             QUOTED,
@@ -119,6 +121,7 @@ LAWS = (
             said_of({"plain": theory.plain_gradient_correlation}, _SHALLOW), 0.1, relative=True
         ),
         figure="correlation",
+        topic=topics.FADING,
     ),
     Claim(
         name="plain-law-deep",
@@ -130,6 +133,7 @@ LAWS = (
             said_of({"plain": theory.plain_gradient_correlation}, _DEEP), 0.2, relative=True
         ),
         figure="correlation",
+        topic=topics.FADING,
         caveats=(
             "A law of infinite width that is slow to hold: behind 12 layers the mean over draws was 20 % above it at "
             "width 500 and 14 % at width 1500, and single draws differ by a third.",
@@ -147,6 +151,7 @@ LAWS = (
             relative=True,
         ),
         figure="correlation",
+        topic=topics.FADING_RESIDUAL,
     ),
     Claim(
         name="rescaled-law",
@@ -157,6 +162,7 @@ LAWS = (
         effect=rescaled,
         prediction=Near(rescaled_law, 0.15, relative=True),
         figure="rescaled",
+        topic=topics.FADING_RESIDUAL_BN,
     ),
     Claim(
         name="co-activation-law",
@@ -166,5 +172,6 @@ LAWS = (
         effect=both_on_when_bare,
         prediction=Near(both_on_law, 0.02),
         figure="coactivation",
+        topic=topics.ASSUMPTION,
     ),
 )

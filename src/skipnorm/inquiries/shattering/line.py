@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.inquiries.effects import cases, numbered
+from skipnorm.inquiries.shattering import topics
 from skipnorm.inquiries.shattering.effects import kept, noise, process, remembered
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity, Near
 
@@ -127,6 +128,7 @@ LAW = Claim(
     effect=lag_one,
     prediction=Near(process_at_lag_one, 0.05),
     figure="depth",
+    topic=topics.PROCESS,
     caveats=("Width 200; with depth a network of finite width falls a little below the process.",),
 )
 
@@ -140,6 +142,7 @@ CLAIMS = (
         effect=gained_with_norm,
         prediction=AtLeast(0.1),
         figure="depth",
+        topic=topics.SKIPS,
         caveats=(_INITIAL,),
     ),
     Claim(
@@ -150,6 +153,7 @@ CLAIMS = (
         effect=gained_without_norm,
         prediction=AtMost(0.1),
         figure="depth",
+        topic=topics.SKIPS,
         caveats=(
             "Stream scaled by 1/√2 per block, which changes the gradient's size and not its ACF.",
         ),
@@ -163,6 +167,7 @@ CLAIMS = (
         effect=deep_normed,
         prediction=Near(0.0, 0.1),
         figure="depth",
+        topic=topics.NOISE,
         caveats=(_INITIAL,),
     ),
     Claim(
@@ -174,6 +179,7 @@ CLAIMS = (
         effect=deep_plain,
         prediction=Near(0.0, 0.1),
         figure="lags",
+        topic=topics.NOISE,
         caveats=("The paper's 24-layer panel is mean-centred (from memory; not verified).",),
     ),
     Claim(
@@ -184,6 +190,7 @@ CLAIMS = (
         effect=deep_plain,
         prediction=AtLeast(0.8),
         figure="lags",
+        topic=topics.NOISE,
     ),
     Claim(
         name="norm-shatters",
@@ -194,6 +201,7 @@ CLAIMS = (
         effect=lost_to_norm,
         prediction=AtLeast(0.5),
         figure="depth",
+        topic=topics.NOISE,
         caveats=("They compare mini-batches of a convolutional network; here it is a line.",),
     ),
     Claim(
@@ -204,6 +212,7 @@ CLAIMS = (
         effect=shallow,
         prediction=Near(0.0, 0.02),
         figure="lags",
+        topic=topics.BETWEEN,
     ),
     Claim(
         name="bn-resnets-lie-between",
@@ -213,6 +222,7 @@ CLAIMS = (
         effect=deep_residual,
         prediction=Near(0.65, 0.15),
         figure="lags",
+        topic=topics.BETWEEN,
     ),
     Claim(
         name="rescaling-raises-acf",
@@ -223,6 +233,7 @@ CLAIMS = (
         effect=gained_by_rescaling,
         prediction=AtLeast(0.05),
         figure="depth",
+        topic=topics.BETWEEN,
     ),
     Claim(
         name="acf-ranks-plain-above-residual",
@@ -233,8 +244,9 @@ CLAIMS = (
         effect=plain_over_residual,
         prediction=AtLeast(0.05),
         figure="depth",
+        topic=topics.PERFORMANCE,
         caveats=(
-            "That the residual network with batch norm is the one that trains is common knowledge, not shown here.",
+            "Networks at initialisation; how learners end is held against it in the claims beside.",
         ),
     ),
     Claim(
@@ -246,6 +258,7 @@ CLAIMS = (
         effect=unevenness,
         prediction=Identity(1e-12),
         figure="gradients",
+        topic=topics.BETWEEN,
         caveats=("A constant has no autocorrelation (0/0); to call it 1 is a convention.",),
     ),
     LAW,

@@ -6,6 +6,7 @@ import xarray as xr
 
 from skipnorm.formulas import theory
 from skipnorm.inquiries.effects import cases
+from skipnorm.inquiries.shattering import topics
 from skipnorm.inquiries.shattering.effects import co_active, remembered, together
 from skipnorm.inquiries.shattering.laws import BALDUZZI, QUOTED, correlations_of, said_of
 from skipnorm.verdicts import AtLeast, Claim, Near
@@ -77,6 +78,7 @@ CLAIMS = (
         effect=both_on_late,
         prediction=AtLeast(0.35),
         figure="coactivation",
+        topic=topics.ASSUMPTION,
     ),
     Claim(
         name="assumption-holds-with-norm",
@@ -87,6 +89,7 @@ CLAIMS = (
         effect=both_on_when_normed,
         prediction=Near(0.25, 0.01),
         figure="coactivation",
+        topic=topics.ASSUMPTION,
         caveats=("Looked at in the first twelve blocks.",),
     ),
     Claim(
@@ -101,6 +104,7 @@ CLAIMS = (
             relative=True,
         ),
         figure="correlation",
+        topic=topics.FADING,
         caveats=(QUOTED,),
     ),
     Claim(
@@ -112,6 +116,7 @@ CLAIMS = (
         effect=over_halving,
         prediction=AtLeast(50.0),
         figure="correlation",
+        topic=topics.FADING,
     ),
     Claim(
         name="three-quarters-per-block",
@@ -121,6 +126,7 @@ CLAIMS = (
         effect=correlations_of(("residual",), (3, 5, 8)),
         prediction=Near(said_of({"residual": published_residual}, (3, 5, 8)), 0.1, relative=True),
         figure="correlation",
+        topic=topics.FADING_RESIDUAL,
         caveats=("True up to two blocks.", QUOTED),
     ),
     Claim(
@@ -133,6 +139,7 @@ CLAIMS = (
             said_of({"residual BN": published_rescaled}, (10, 25, 50)), 0.15, relative=True
         ),
         figure="rescaled",
+        topic=topics.FADING_RESIDUAL_BN,
         caveats=("An asymptote, right in its order of magnitude where β²L is large.", QUOTED),
     ),
     Claim(
@@ -144,5 +151,6 @@ CLAIMS = (
         effect=disagreement,
         prediction=AtLeast(0.05),
         figure="correlation",
+        topic=topics.WHICH,
     ),
 )

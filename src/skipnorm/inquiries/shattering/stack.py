@@ -11,7 +11,7 @@ from skipnorm.networks.activations import activation
 from skipnorm.networks.norms import norm
 from skipnorm.networks.recipe import Perceptron
 
-__all__ = ["Centred", "Stack", "bend", "blocks_of"]
+__all__ = ["Centred", "Segment", "Stack", "bend", "blocks_of"]
 
 
 class Centred(nn.Module):
@@ -30,6 +30,29 @@ class Centred(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The activation of ``x`` without the mean of its samples."""
         out: Tensor = self.act(x - x.mean(0).detach())
+        return out
+
+
+class Segment(nn.Module):
+    """A network on the way from one sample to another: a number from 0 to 1 says how far.
+
+    >>> import torch
+    >>> Segment(nn.Identity(), torch.tensor([0.0, 2.0]), torch.tensor([1.0, 0.0]))(torch.tensor([[0.5]]))
+    tensor([[0.5000, 1.0000]])
+    """
+
+    start: Tensor
+    way: Tensor
+
+    def __init__(self, network: nn.Module, start: Tensor, end: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("start", start)
+        self.register_buffer("way", end - start)
+
+    def forward(self, share: Tensor) -> Tensor:
+        """(points x 1) to the network's answers there."""
+        out: Tensor = self.network(self.start + share * self.way)
         return out
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skipnorm.inquiries.inquiry import Scale
+from skipnorm.inquiries.shattering.learners import learners
 from skipnorm.inquiries.shattering.networks import Headless, OnTheLine
 from skipnorm.inquiries.shattering.readings import along_the_line, between_samples
+from skipnorm.inquiries.subjects import SEEDS
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.study import Study, Variant
 from skipnorm.tasks import Gaussian
@@ -23,7 +26,8 @@ class Size:
     """How large the networks are, on the line and between samples.
 
     Widths, batches and depths follow the protocols under which each law is known to hold; a smaller size is for tests
-    of the pipeline.
+    of the pipeline. ``learners``: with how many seeds networks are taught; their fields and training can be set
+    otherwise.
     """
 
     seeds: int = 20
@@ -47,6 +51,10 @@ class Size:
     residual_width: int = 200
     rescaled_width: int = 100
     residual_depths: tuple[int, ...] = (5, 10, 25, 50)
+    scale: Scale = "quick"
+    learners: int = len(SEEDS["quick"])
+    learner_fields: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 QUICK = Size()
@@ -63,6 +71,8 @@ FULL = Size(
     bare_depths=QUICK.plain_depths,
     residual_width=300,
     rescaled_width=200,
+    scale="full",
+    learners=len(SEEDS["full"]),
 )
 
 
@@ -101,7 +111,8 @@ def study(scale: Scale) -> Study:
 
 def study_of(size: Size) -> Study:
     """The same comparisons at any size."""
-    variants = {**_on_the_line(size), **_between_samples(size)}
+    taught = learners(size.scale, size.learners, size.learner_fields, size.training)
+    variants = {**_on_the_line(size), **_between_samples(size), **taught}
     return Study("shattering", variants, seeds=range(size.seeds))
 
 
