@@ -5,9 +5,9 @@ from __future__ import annotations
 import xarray as xr
 
 from skipnorm.inquiries.effects import cases, numbered
-from skipnorm.inquiries.rescaling.effects import MECHANISMS, moved, read, usable
+from skipnorm.inquiries.rescaling.effects import MECHANISMS, after, moved, read
 
-LISTED = ("gradient", "bent", "range", "rates", "loss")
+LISTED = ("gradient", "sided", "range", "rates", "loss")
 """The mechanisms by which the essay explains batch norm, as far as they are read here."""
 
 
@@ -36,7 +36,7 @@ def explosion_behind_skips(evidence: xr.Dataset) -> xr.DataArray:
 
 def range_ratio(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
     """The loss range without over that with a technique."""
-    bare, rescaled = (read(evidence, kind, each, "loss_range") for each in ("none", technique))
+    bare, rescaled = (after(evidence, kind, each, "loss_range") for each in ("none", technique))
     return bare / rescaled
 
 
@@ -68,22 +68,19 @@ def sharpness_removed(evidence: xr.Dataset) -> xr.DataArray:
     return cases({kind: bare / rescaled for kind, (bare, rescaled) in found.items()})
 
 
-def batch_widens(evidence: xr.Dataset) -> xr.DataArray:
-    """Decades of usable rates that batch norm adds, by kind of network."""
-    return cases(
-        {
-            kind: usable(evidence, kind, "batch") - usable(evidence, kind, "none")
-            for kind in ("plain", "residual")
-        }
-    )
+def batch_at_any_rate(evidence: xr.Dataset) -> xr.DataArray:
+    """By how much batch norm lowers the loss over the grid of rates, by kind of network."""
+    better = MECHANISMS["rates"].better
+    return cases({kind: better(evidence, kind, "batch", "none") for kind in ("plain", "residual")})
 
 
-def others_widen(evidence: xr.Dataset) -> xr.DataArray:
-    """Decades of usable rates that another technique adds, by kind of network."""
+def others_at_any_rate(evidence: xr.Dataset) -> xr.DataArray:
+    """By how much another technique lowers it, by kind of network."""
     chosen = {"plain": ("layer", "group", "weights"), "residual": ("layer", "SkipInit", "weights")}
+    better = MECHANISMS["rates"].better
     return cases(
         {
-            f"{kind}, {each}": usable(evidence, kind, each) - usable(evidence, kind, "none")
+            f"{kind}, {each}": better(evidence, kind, each, "none")
             for kind, techniques in chosen.items()
             for each in techniques
         }

@@ -6,26 +6,34 @@ eigenvalues) is compared in decades, what lies between 0 and 1 by differences.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from skipnorm.evidence.rates import best_of_grid, usable_width
+from skipnorm.evidence.rates import best_of_grid
 from skipnorm.inquiries.effects import best, cases, of
-from skipnorm.inquiries.rescaling.techniques import TECHNIQUES, named
+from skipnorm.inquiries.rescaling.techniques import named
 
 __all__ = [
+    "CHANCE",
     "MECHANISMS",
     "Mechanism",
+    "after",
     "gains",
     "loss_ratio",
     "losses",
+    "moved",
+    "over_the_grid",
     "read",
     "share_with",
-    "usable",
 ]
+
+
+CHANCE = math.log(10)
+"""The loss of a guess among ten classes, in nats."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +54,9 @@ class Mechanism:
 
 
 def read(evidence: xr.Dataset, kind: str, technique: str, quantity: str) -> xr.DataArray:
-    """A quantity at initialisation, mean over the draws of a seed; geometric where it multiplies."""
-    found = of(evidence, named(kind, technique), quantity, rate=0.0)
-    if "draw" not in found.dims:
-        return found
-    if quantity in _MULTIPLYING:
-        with np.errstate(divide="ignore"):
-            return xr.DataArray(10 ** np.log10(found).mean("draw", skipna=False))
-    return found.mean("draw", skipna=False)
-
-
-_MULTIPLYING = ("loss_range", "gradient_predictiveness", "top_eigenvalue")
+    """A quantity at initialisation, mean over the draws of a seed."""
+    found = _begun(of(evidence, named(kind, technique), quantity, rate=0.0))
+    return found.mean("draw", skipna=False) if "draw" in found.dims else found
 
 
 def losses(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
@@ -69,31 +69,57 @@ def loss_ratio(evidence: xr.Dataset, kind: str, technique: str, other: str) -> x
     return losses(evidence, kind, technique) / losses(evidence, kind, other)
 
 
-def usable(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
-    """Decades of rates that end within twice the best loss that any technique reached in such a network."""
-    rivals = [named(kind, each, trained=True) for each in TECHNIQUES[kind]]
-    width = usable_width(evidence.sel(variant=rivals), bar="shared")["usable_decades"]
-    return width.sel(variant=named(kind, technique, trained=True), drop=True)
+def over_the_grid(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
+    """Test loss at a rate taken from the grid at random: the mean over rates, each loss capped at chance.
+
+    A network that diverged knows no more than chance. As in Wortsman et al. 2023, where a loss counts at most
+    what it was at the start.
+    """
+    scores = _ended(of(evidence, named(kind, technique, trained=True), "test_loss"))
+    grid = scores.isel(rate=scores["rate"].values > 0)
+    return grid.fillna(CHANCE).clip(max=CHANCE).mean("rate")
+
+
+def _begun(values: xr.DataArray) -> xr.DataArray:
+    return values.isel(step=0, drop=True) if "step" in values.dims else values
+
+
+def _ended(values: xr.DataArray) -> xr.DataArray:
+    return values.isel(step=-1, drop=True) if "step" in values.dims else values
+
+
+def at_best_rate(
+    evidence: xr.Dataset, kind: str, technique: str, values: xr.DataArray
+) -> xr.DataArray:
+    """The values of each seed at the rate that its validation loss chooses; infinite where every rate diverged."""
+    name = named(kind, technique, trained=True)
+    chosen = best_of_grid(evidence.sel(variant=[name]))["best_rate"].sel(variant=name, drop=True)
+    kept = [
+        values.sel(seed=seed, rate=float(rate)).item() if float(rate) > 0 else np.inf
+        for seed, rate in zip(chosen["seed"].values, chosen.values, strict=True)
+    ]
+    return xr.DataArray(kept, {"seed": chosen["seed"]}, "seed")
+
+
+def after(evidence: xr.Dataset, kind: str, technique: str, quantity: str) -> xr.DataArray:
+    """A quantity when training ends, at the best rate of each seed."""
+    values = _ended(of(evidence, named(kind, technique, trained=True), quantity))
+    return at_best_rate(evidence, kind, technique, values)
 
 
 def moved(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
     """How far the inputs of the last block moved in training at the best rate, in their first spread.
 
-    Root mean square over units of the change of the mean, over the root mean square spread at the start.
+    Root mean square over units of the change of the mean, over the root mean square spread at the start. The first
+    draw that is read at the start is the network that is trained with that seed.
     """
-    name = named(kind, technique, trained=True)
-    chosen = best_of_grid(evidence.sel(variant=[name]))["best_rate"].sel(variant=name, drop=True)
-    means, spreads = (of(evidence, name, each) for each in ("input_mean", "input_spread"))
-    first, last = means.isel(step=0, drop=True), means.isel(step=-1, drop=True)
-    change = (last - first) ** 2
-    spread = spreads.isel(step=0, drop=True) ** 2
-    with np.errstate(invalid="ignore"):
-        sizes = np.sqrt(change.mean("unit", skipna=False) / spread.mean("unit", skipna=False))
-    kept = [
-        sizes.sel(seed=seed, rate=float(rate)).item() if float(rate) > 0 else np.inf
-        for seed, rate in zip(chosen["seed"].values, chosen.values, strict=True)
-    ]
-    return xr.DataArray(kept, {"seed": chosen["seed"]}, "seed")
+    start = named(kind, technique)
+    first, spread = (
+        _begun(of(evidence, start, each, rate=0.0)) for each in ("input_mean", "input_spread")
+    )
+    last = _ended(of(evidence, named(kind, technique, trained=True), "input_mean"))
+    change, size = ((last - first) ** 2).mean("unit", skipna=False), (spread**2).mean("unit")
+    return at_best_rate(evidence, kind, technique, np.sqrt(change / size))
 
 
 def _more(quantity: str) -> Callable[[xr.Dataset, str, str, str], xr.DataArray]:
@@ -115,12 +141,16 @@ def _lower(
     return better
 
 
-def _smaller(quantity: str) -> Callable[[xr.Dataset, str, str, str], xr.DataArray]:
-    return _lower(lambda evidence, kind, technique: read(evidence, kind, technique, quantity))
+def _start(quantity: str) -> Callable[[xr.Dataset, str, str], xr.DataArray]:
+    return lambda evidence, kind, technique: read(evidence, kind, technique, quantity)
 
 
-def _wider(evidence: xr.Dataset, kind: str, one: str, other: str) -> xr.DataArray:
-    return usable(evidence, kind, one) - usable(evidence, kind, other)
+def _after(quantity: str) -> Callable[[xr.Dataset, str, str], xr.DataArray]:
+    return lambda evidence, kind, technique: after(evidence, kind, technique, quantity)
+
+
+def _nearer(evidence: xr.Dataset, kind: str, one: str, other: str) -> xr.DataArray:
+    return over_the_grid(evidence, kind, other) - over_the_grid(evidence, kind, one)
 
 
 MECHANISMS: Mapping[str, Mechanism] = {
@@ -128,14 +158,14 @@ MECHANISMS: Mapping[str, Mechanism] = {
     "gradient": Mechanism("gradient keeps its scale", _less("gradient_drift"), 0.3, "decades"),
     "apart": Mechanism("samples stay apart", _less("sample_correlation"), 0.1, "1"),
     "agreement": Mechanism("gradients agree", _more("gradient_correlation"), 0.05, "1"),
-    "bent": Mechanism("non-linearity is used", _more("nonlinearity"), 0.03, "1"),
-    "range": Mechanism("loss range is small", _smaller("loss_range"), 0.3, "decades"),
+    "sided": Mechanism("units see both sides", _less("lopsided"), 0.1, "1"),
+    "curvature": Mechanism("curvature is low", _lower(_start("top_eigenvalue")), 0.3, "decades"),
+    "range": Mechanism("loss range is small", _lower(_after("loss_range")), 0.3, "decades"),
     "predictive": Mechanism(
-        "gradient predicts", _smaller("gradient_predictiveness"), 0.3, "decades"
+        "gradient predicts", _lower(_after("gradient_predictiveness")), 0.3, "decades"
     ),
-    "curvature": Mechanism("curvature is low", _smaller("top_eigenvalue"), 0.3, "decades"),
     "steady": Mechanism("inputs stay put", _lower(moved), 0.1, "decades"),
-    "rates": Mechanism("rates: wide interval", _wider, 0.25, "decades"),
+    "rates": Mechanism("learns at any rate", _nearer, 0.2, "nats"),
     "loss": Mechanism("final loss is low", _lower(losses), 0.1, "decades"),
 }
 """In the order of the matrix: at initialisation, then in training. 0.3 decades are a factor of 2, 0.1 of 1.26."""

@@ -16,12 +16,13 @@ from skipnorm.inquiries.effects import cases
 from skipnorm.inquiries.rescaling.census import COUNTS
 from skipnorm.inquiries.rescaling.effects import (
     MECHANISMS,
+    after,
     gains,
     losses,
     moved,
+    over_the_grid,
     read,
     share_with,
-    usable,
 )
 from skipnorm.inquiries.rescaling.techniques import KINDS, TECHNIQUES
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent, judge
@@ -89,11 +90,11 @@ def _strip(
 
 
 def _read(quantity: str) -> Callable[[xr.Dataset, str, str], xr.DataArray]:
-    return partial(_quantity, quantity)
+    return lambda evidence, kind, technique: read(evidence, kind, technique, quantity)
 
 
-def _quantity(quantity: str, evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
-    return read(evidence, kind, technique, quantity)
+def _after(quantity: str) -> Callable[[xr.Dataset, str, str], xr.DataArray]:
+    return lambda evidence, kind, technique: after(evidence, kind, technique, quantity)
 
 
 def census(evidence: xr.Dataset) -> go.Figure:
@@ -135,10 +136,10 @@ FIGURES: Mapping[str, Callable[[xr.Dataset], go.Figure]] = {
     "residual": partial(_matrix, kind="residual"),
     "census": census,
     "losses": partial(_strip, value=losses, title="test loss (nats)", log_y=True),
-    "widths": partial(_strip, value=usable, title="usable learning rates (decades)"),
+    "rates": partial(_strip, value=over_the_grid, title="test loss over all rates (nats)"),
     "gradients": partial(_strip, value=_read("gradient_drift"), title="gradient's drift (decades)"),
     "ranges": partial(
-        _strip, value=_read("loss_range"), title="loss range along the gradient (nats)", log_y=True
+        _strip, value=_after("loss_range"), title="loss range along the gradient (nats)", log_y=True
     ),
     "sharpness": partial(
         _strip, value=_read("top_eigenvalue"), title="top Hessian eigenvalue", log_y=True
@@ -151,17 +152,18 @@ FIGURES: Mapping[str, Callable[[xr.Dataset], go.Figure]] = {
 
 CAPTIONS: Mapping[str, str] = {
     "plain": "What each technique changes in a plain network of eight layers: better (+), no difference that matters "
-    "(=), worse (−) or open (?), against the same network without. The first eight rows at initialisation, the last "
-    "three in training at the best rate.",
+    "(=), worse (−) or open (?), against the same network without. The first six rows at initialisation, the others "
+    "when training ends, at the best rate.",
     "residual": "The same with skips. SkipInit is one learned number per branch, from 1/√8; weights are standardised "
     "weights with branches scaled alike.",
     "census": "How many families of architectures have each kind of site, in one forward pass of a small "
     "configuration, as skipnorm.anatomy counts them.",
     "losses": "Test loss after training, each seed at the rate that its validation loss chooses.",
-    "widths": "How many decades of learning rates end within twice the best loss of any technique in such a network.",
+    "rates": "Test loss averaged over the grid of learning rates, each counted at most as a guess: low where a network "
+    "learns whatever the rate.",
     "gradients": "By how many decades the gradient's mean square changes from the last block to the first, at "
     "initialisation.",
-    "ranges": "How far the loss goes up and down after steps of 0.05 to 0.4 times the gradient, at initialisation.",
+    "ranges": "How far the loss goes up and down after steps of 0.05 to 0.4 times the gradient, when training ends.",
     "sharpness": "Largest eigenvalue of the Hessian on one batch, at initialisation; statistics of the batch active.",
     "apart": "How alike the samples of a batch are behind eight blocks, at initialisation: 1 is all the same.",
     "shifts": "How far the means of the last block's inputs have moved when training ends, in units of their spread at "

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from skipnorm.evidence.schema import Quantity, label
 
 if TYPE_CHECKING:
-    import xarray as xr
     from torch import nn
 
-__all__ = ["AT_START", "last_inputs", "mechanisms"]
+__all__ = ["AT_START", "INPUTS", "IN_TRAINING", "in_training", "mechanisms"]
 
 _SANTURKAR = "Santurkar et al. 2018, figure 4"
 
@@ -48,25 +48,11 @@ AT_START = (
         "Balduzzi et al. 2017",
     ),
     Quantity(
-        "nonlinearity",
+        "lopsided",
         ("draw",),
         "1",
-        "1 - R^2 of each unit's best straight line, mean over the second half of the activations",
-        "derived from Stein 1981",
-    ),
-    Quantity(
-        "loss_range",
-        ("draw",),
-        "loss",
-        "largest less smallest loss after steps of 0.05 to 0.4 times the gradient",
-        _SANTURKAR + "a",
-    ),
-    Quantity(
-        "gradient_predictiveness",
-        ("draw",),
-        "loss/parameter",
-        "largest change of the gradient after these steps",
-        _SANTURKAR + "b",
+        "mean over units of |2 p - 1|, p how often a unit is on; second half of the activations",
+        "definition",
     ),
     Quantity(
         "top_eigenvalue",
@@ -77,7 +63,7 @@ AT_START = (
     ),
 )
 
-_INPUTS = (
+INPUTS = (
     Quantity(
         "input_mean", ("unit",), "1", "mean of what enters the last block's weights", "definition"
     ),
@@ -87,6 +73,24 @@ _INPUTS = (
         "1",
         "standard deviation of what enters the last block's weights",
         "definition",
+    ),
+)
+
+IN_TRAINING = (
+    *INPUTS,
+    Quantity(
+        "loss_range",
+        (),
+        "loss",
+        "largest less smallest loss after steps of 0.05 to 0.4 times the gradient",
+        _SANTURKAR + "a",
+    ),
+    Quantity(
+        "gradient_predictiveness",
+        (),
+        "loss/parameter",
+        "largest change of the gradient after these steps",
+        _SANTURKAR + "b",
     ),
 )
 
@@ -111,23 +115,38 @@ def mechanisms(networks: Sequence[nn.Module], batch: Any) -> xr.Dataset:
     )
     found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     found["top_eigenvalue"] = np.asarray(float(top["top_eigenvalue"].values.ravel()[0]))
-    return label(found, AT_START, {"draw": np.arange(len(rows))}, {"statistics": "batch"})
+    coords = {"draw": np.arange(len(rows))}
+    read = label(found, AT_START, coords, {"statistics": "batch"})
+    entering = _last_inputs(networks[0], batch)
+    units = {"unit": np.arange(len(entering["input_mean"]))}
+    return xr.merge([read, label(entering, INPUTS, units, {})])
+
+
+def in_training(network: nn.Module, batch: Any) -> xr.Dataset:
+    """How far the loss and its gradient can be trusted along a step, and the inputs of the last block."""
+    from skipnorm.studies.verbs import smoothness
+
+    steps = smoothness(network, batch, loss="cross_entropy", statistics="batch")
+    found = {
+        **_last_inputs(network, batch),
+        "loss_range": np.asarray(float(steps["loss_range"])),
+        "gradient_predictiveness": np.asarray(float(steps["gradient_predictiveness"])),
+    }
+    units = np.arange(len(found["input_mean"]))
+    return label(found, IN_TRAINING, {"unit": units}, {"statistics": "batch"})
 
 
 def _one(network: nn.Module, batch: Any) -> dict[str, float]:
     from skipnorm.studies.measure import measure
-    from skipnorm.studies.verbs import activation, gradient_correlation, smoothness
+    from skipnorm.studies.verbs import activation, gradient_correlation
 
     asked: dict[str, Any] = {"loss": "cross_entropy"}
     seen = measure(network, batch, probes=_PASS, **asked)
-    steps = smoothness(network, batch, statistics="batch", **asked)
     cosines = gradient_correlation(network, batch, statistics="detached", **asked)
     return {
         **_along(seen),
-        "nonlinearity": _bent(activation(network, batch)),
+        "lopsided": _lopsided(activation(network, batch)),
         "gradient_correlation": float(np.mean(cosines["gradient_correlation"].values)),
-        "loss_range": float(steps["loss_range"]),
-        "gradient_predictiveness": float(steps["gradient_predictiveness"]),
     }
 
 
@@ -143,11 +162,10 @@ def _along(seen: xr.Dataset) -> Mapping[str, float]:
     }
 
 
-def _bent(seen: xr.Dataset) -> float:
-    """Mean over the second half of the activations; a unit that stands still is left out by the probe."""
-    sites = seen["nonlinearity"].values
-    kept = sites[~np.isnan(sites)]
-    return float(np.mean(kept[len(kept) // 2 :]))
+def _lopsided(seen: xr.Dataset) -> float:
+    on = seen["unit_on"].dropna("site", how="all")
+    half = on.isel(site=slice(on.sizes["site"] // 2, None)).values
+    return float(np.nanmean(np.abs(2 * half - 1)))
 
 
 def _decades(one: xr.DataArray, other: xr.DataArray) -> float:
@@ -160,7 +178,7 @@ def _block(module: str) -> int:
     return int(found.group(1)) if found else -1
 
 
-def last_inputs(network: nn.Module, batch: Any) -> xr.Dataset:
+def _last_inputs(network: nn.Module, batch: Any) -> dict[str, np.ndarray]:
     """Mean and spread, over samples and positions, of every unit that enters the last block's weights."""
     import torch
 
@@ -173,8 +191,7 @@ def last_inputs(network: nn.Module, batch: Any) -> xr.Dataset:
     finally:
         handle.remove()
     units = held[0].double().transpose(0, 1).flatten(1)
-    values = {
+    return {
         "input_mean": units.mean(1).numpy(),
         "input_spread": units.std(1, correction=0).numpy(),
     }
-    return label(values, _INPUTS, {"unit": np.arange(len(units))}, {})

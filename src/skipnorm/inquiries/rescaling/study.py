@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from skipnorm.inquiries.inquiry import Scale
 from skipnorm.inquiries.rescaling.census import Families, census
-from skipnorm.inquiries.rescaling.readings import last_inputs, mechanisms
+from skipnorm.inquiries.rescaling.readings import in_training, mechanisms
 from skipnorm.inquiries.rescaling.techniques import (
     KINDS,
     TECHNIQUES,
@@ -29,7 +29,7 @@ class Size:
 
     seeds: int = 6
     draws: int = 4
-    steps: int = 50
+    steps: int = 40
     rates: tuple[float, ...] = (0.03, 0.1, 0.3)
     batch: int = 64
 
@@ -47,7 +47,7 @@ def study_of(size: Size) -> Study:
     """The same comparisons at any size."""
     variants = dict(_variants(size))
     variants["census"] = Variant(Families(), Columns(), batch=2, probes=(census,))
-    return Study("rescaling", variants, seeds=range(size.seeds))
+    return Study("rescaling", variants, seeds=range(size.seeds), at=("end",))
 
 
 def _variants(size: Size) -> Iterator[tuple[str, Variant]]:
@@ -72,6 +72,6 @@ def _variants(size: Size) -> Iterator[tuple[str, Variant]]:
                 training=training,
                 rates=size.rates,
                 operations=surgery,
-                probes=(last_inputs,),
+                probes=(in_training,),
             ),
         )

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DEPTH", "KINDS", "TECHNIQUES", "Columns", "Draws", "named", "operations", "recipe"]
 
-DEPTH, WIDTH = 8, 16
+DEPTH, WIDTH = 8, 32
+
+_APART = 1_000_003
+"""Between the seeds of two draws: more than any study has seeds."""
 
 KINDS = ("plain", "residual")
 
@@ -74,7 +77,7 @@ class Draws:
     operations: tuple[Any, ...] = ()
 
     def build(self, seed: int) -> nn.Module:
-        """Networks with seeds of their own, that no other seed of this value has."""
+        """As many networks; the first is the one that the recipe gives for this seed."""
         import torch
         from torch import nn
 
@@ -87,7 +90,7 @@ class Draws:
                 """What the first draw makes of it."""
                 return self[0](x)
 
-        found = [self.recipe.build(seed=seed * self.count + draw) for draw in range(self.count)]
+        found = [self.recipe.build(seed=seed + draw * _APART) for draw in range(self.count)]
         if self.operations:
             some = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(seed))
             found = [operate(each, *self.operations, inputs=some) for each in found]
@@ -98,13 +101,12 @@ def recipe(kind: str, technique: str) -> ConvNet:
     """The network of a kind with a technique, before any operation.
 
     >>> recipe("residual", "batch")
-    ConvNet(width=16, residual=True, norm='batch', groups=4, inputs=8)
+    ConvNet(width=32, residual=True, norm='batch', inputs=8)
     """
     return ConvNet(
         inputs=8,
         width=WIDTH,
         depth=DEPTH,
-        groups=4,
         residual=kind == "residual",
         **TECHNIQUES[kind][technique],
     )
