@@ -14,7 +14,7 @@ from skipnorm.errors import SurgeryError
 from skipnorm.surgery.operation import OfNorms
 from skipnorm.surgery.patient import Patient
 
-__all__ = ["NoisyNorm"]
+__all__ = ["Noise", "NoisyNorm"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,7 +54,7 @@ class NoisyNorm(OfNorms):
             dim = channel_dimension(
                 torch.empty(site.shape, device="meta"), signals[site.name, "input"].channels
             )
-            noise = _Noise(self.n_mu, self.n_sigma, self.r_mu, self.r_sigma, dim)
+            noise = Noise(self.n_mu, self.n_sigma, self.r_mu, self.r_sigma, dim)
             if place.path is None:
                 gated[site] = noise
             else:
@@ -64,7 +64,9 @@ class NoisyNorm(OfNorms):
 
 
 @dataclass(frozen=True)
-class _Noise:
+class Noise:
+    """The law of the noise, with the dimension that counts units; for those who know their network's norms."""
+
     n_mu: float
     n_sigma: float
     r_mu: float
@@ -75,9 +77,11 @@ class _Noise:
         return self.disturbed(at.original(), training=at.module.training)
 
     def hook(self, module: nn.Module, args: object, output: Tensor) -> Tensor:
+        """The noise as a forward hook."""
         return self.disturbed(output, training=module.training)
 
     def disturbed(self, a: Tensor, *, training: bool) -> Tensor:
+        """The signal with noise, in training."""
         if not training:
             return a
         unit = [a.shape[self.dim] if dim == self.dim else 1 for dim in range(a.dim())]

@@ -1,0 +1,106 @@
+"""From evidence to effects: one number per seed. Every comparison is within a seed, at one rate or each at its best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from skipnorm.evidence.outcomes import outcomes
+from skipnorm.inquiries.effects import best, cases
+from skipnorm.inquiries.shift.study import STEPS, rate_of
+
+__all__ = [
+    "NETWORKS",
+    "by_rate",
+    "drift",
+    "ended",
+    "over_training",
+    "path",
+    "read",
+    "taught",
+    "typical",
+]
+
+_BATCHES = "batch_loss"
+
+NETWORKS: Mapping[str, tuple[str, str]] = {
+    "sigmoid, 3 layers": ("sigmoid", "sigmoid BN"),
+    "ReLU, 10 layers": ("plain, rate 0.1", "BN, rate 0.1"),
+}
+"""Pairs without and with batch norm, whose distributions are followed through training."""
+
+
+def read(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
+    """A quantity of a variant that has one rate, at the steps and labels at which it was read."""
+    whole = evidence[quantity].sel(variant=variant, rate=rate_of(variant), drop=True)
+    for dim in whole.dims:
+        if dim != "seed":
+            whole = whole.dropna(dim, how="all")
+    return whole
+
+
+def typical(values: xr.DataArray) -> xr.DataArray:
+    """The geometric mean over all that is not a seed."""
+    rest = [dim for dim in values.dims if dim != "seed"]
+    return xr.DataArray(np.exp(np.log(values).mean(rest)))
+
+
+def path(percentiles: xr.DataArray) -> xr.DataArray:
+    """How far the three percentiles move from one reading to the next, over half of what lies between the outer two.
+
+    Mean over the three, and over both readings for what they are divided by.
+    """
+    first, then = percentiles.isel(step=slice(-1)), percentiles.isel(step=slice(1, None))
+    then = then.assign_coords(step=first["step"])
+    width = (_width(first) + _width(then)) / 2
+    return np.abs(then - first).mean("quantile") / width
+
+
+def drift(evidence: xr.Dataset, variant: str) -> xr.DataArray:
+    """The mean of `path` over places, units and readings: how much what enters activations moves in training."""
+    moved = path(read(evidence, variant, "percentile"))
+    return moved.mean([dim for dim in moved.dims if dim != "seed"])
+
+
+def over_training(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
+    """The geometric mean of a quantity over readings and places, or layers above the first."""
+    values = read(evidence, variant, quantity)
+    if "layer" in values.dims:
+        values = values.isel(layer=values["layer"].values > 1)
+    return typical(values)
+
+
+def by_rate(evidence: xr.Dataset, quantity: str, over: str, under: str) -> xr.DataArray:
+    """A quantity of one network over that of another, at equal rates."""
+    return cases(
+        {
+            f"rate {rate}": over_training(evidence, f"{over}, rate {rate}", quantity)
+            / over_training(evidence, f"{under}, rate {rate}", quantity)
+            for rate in STEPS
+        }
+    )
+
+
+def ended(evidence: xr.Dataset, variant: str, rate: float) -> xr.DataArray:
+    """The loss of the last training batches of a run at this rate; infinite where it diverged."""
+    part = _with_batch_loss(evidence, variant)
+    return outcomes(part, _BATCHES).sel(variant=variant, rate=rate, drop=True)
+
+
+def taught(evidence: xr.Dataset, variant: str) -> xr.DataArray:
+    """The same at a variant's best rate, chosen on validation data."""
+    return best(_with_batch_loss(evidence, variant), variant, _BATCHES)
+
+
+def _with_batch_loss(evidence: xr.Dataset, variant: str) -> xr.Dataset:
+    """The variant with the mean loss of its last batches, as they were seen in training: noise included."""
+    part = evidence.sel(variant=[variant])
+    last = part["loss_curve"].dropna("update", how="all").isel(update=-1, drop=True)
+    return part.assign({_BATCHES: last})
+
+
+def _width(percentiles: xr.DataArray) -> xr.DataArray:
+    ends = percentiles.isel(quantile=[0, -1])
+    return (ends.isel(quantile=1, drop=True) - ends.isel(quantile=0, drop=True)) / 2
