@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from skipnorm.evidence.outcomes import outcomes
     from skipnorm.evidence.rates import best_of_grid, compare_rates
+    from skipnorm.networks.published import ResNet, Vgg
     from skipnorm.networks.recipe import ConvNet, OneLayer, Perceptron
     from skipnorm.studies.manifest import collect
     from skipnorm.studies.measure import measure
@@ -134,6 +135,7 @@ __all__ = [
     "ProbeError",
     "Reinitialize",
     "RemoveAffine",
+    "ResNet",
     "ScaleSkips",
     "Skip",
     "SkipnormError",
@@ -148,6 +150,7 @@ __all__ = [
     "TrainingError",
     "Variant",
     "Verdict",
+    "Vgg",
     "activation",
     "anatomy",
     "audit",
@@ -198,6 +201,7 @@ _HOMES = {
     ),
     "skipnorm.evidence.outcomes": ("outcomes",),
     "skipnorm.evidence.rates": ("best_of_grid", "compare_rates"),
+    "skipnorm.networks.published": ("ResNet", "Vgg"),
     "skipnorm.networks.recipe": ("ConvNet", "OneLayer", "Perceptron"),
     "skipnorm.studies.manifest": ("collect",),
     "skipnorm.studies.measure": ("measure",),
@@ -274,7 +278,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'skipnorm' has no public name {name!r}")
     module = import_module(_HOME_OF[name])
-    if name in ("anatomy", "audit"):  # the package is the function: it can be called (decision 0002)
+    if name in (
+        "anatomy",
+        "audit",
+    ):  # the package is the function: it can be called (decision 0002)
         return module
     value = getattr(module, name)
     globals()[name] = value

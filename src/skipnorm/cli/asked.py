@@ -21,6 +21,9 @@ __all__ = ["Asked", "asked", "asked_of_own", "inquiry_at"]
 _OWN = "own"
 """What the source of an inquiry begins with that is asked of a network of one's own."""
 
+_PAPER = "paper"
+"""The same, of networks as published."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -42,7 +45,12 @@ def asked(target: str, *, scale: str) -> Asked:
     from skipnorm.inquiries import load as inquiry
 
     if _is_name(target):
-        return _of_inquiry(inquiry(target), scale, target, catalogued=True)
+        found = inquiry(target)
+        if scale == "paper" and scale not in found.scales:
+            from skipnorm.inquiries.paper import at_paper_scale
+
+            return _of_inquiry(at_paper_scale(target), scale, f"{_PAPER};{target}")
+        return _of_inquiry(found, scale, target, catalogued=True)
     found = _made(_found(target), scale)
     if isinstance(found, Inquiry):
         return _of_inquiry(found, scale, _lasting(target))
@@ -101,6 +109,10 @@ def inquiry_at(source: str) -> Inquiry:
     """
     from skipnorm.inquiries import load as inquiry
 
+    if source.startswith(f"{_PAPER};"):
+        from skipnorm.inquiries.paper import at_paper_scale
+
+        return at_paper_scale(source.split(";")[1])
     if source.startswith(f"{_OWN};"):
         from skipnorm.inquiries.own import on_network
 
