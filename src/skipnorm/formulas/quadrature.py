@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +56,19 @@ def gaussian_mean(function: Function, kink: float = 0.0) -> float:
     >>> round(gaussian_mean(lambda z: np.maximum(z, 0)), 8) == round(1 / math.sqrt(2 * math.pi), 8)
     True
     """
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    nodes, weights = _nodes()
     total = 0.0
     for low, high in ((-12.0, kink), (kink, 12.0)):
         z = low + (high - low) * (nodes + 1) / 2
         density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
         total += float(np.sum(weights * density * function(z))) * (high - low) / 2
     return total
+
+
+@cache
+def _nodes() -> tuple[Array, Array]:
+    """Finding them takes longer than using them."""
+    return np.polynomial.legendre.leggauss(200)
 
 
 def scalar_activation(name: str) -> Function:

@@ -22,7 +22,7 @@ STABILITY = Inquiry(
     "Growth of a gradient is that of its squared norm, from the output towards the input. Rates per layer leave out "
     "the first two and the last five layers. Two laws are about draws rather than networks: for them one trial holds "
     "hundreds of networks of width 100, or a few of width 1400 and more.\n\n"
-    "In training: plain perceptrons of width 64 on 8 x 8 digits, SGD with momentum, each at its best rate of a grid.\n\n"
+    "In training: plain perceptrons of width 64 on 8 x 8 digits, SGD with momentum, each at its best rate.\n\n"
     "Predictions and tolerances were written before the runs that are judged. What was changed in the protocol, from "
     "what to what and why, is in docs/inquiries.",
     claims=CLAIMS,

@@ -19,7 +19,7 @@ from skipnorm.inquiries.stability.readings import (
 )
 from skipnorm.inquiries.stability.slopes import mean_derivatives
 from skipnorm.inquiries.stability.stacks import Stacked
-from skipnorm.inquiries.subjects import SEEDS, learner, taught
+from skipnorm.inquiries.subjects import RATES, SEEDS, learner, taught, teaching
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.study import Study, Variant
 from skipnorm.tasks import Gaussian
@@ -33,7 +33,7 @@ NF_SCALE = 0.2
 TANH_VARIANCES, TANH_BIAS = (1.3, 1.761, 2.5, 4.0), 0.05
 
 #: Learners whose derivatives are read.
-TANH_DEPTH, TANH_RATES = 6, (0.01, 0.03, 0.1)
+TANH_DEPTH, TANH_RATES = 6, (0.03, 0.1)
 
 #: Draws of what holds to rounding, where more would say nothing.
 EXACT_DRAWS = 5
@@ -44,7 +44,7 @@ class Size:
     """How large the networks are. The laws are those of wide networks and large batches.
 
     Widths, batches and depths follow the protocols under which each law is known to hold; a smaller
-    size is for tests of the pipeline.
+    size is for tests of the pipeline, as are ``steps`` of training other than the usual ones.
     """
 
     seeds: int = 20
@@ -61,9 +61,9 @@ class Size:
     late_width: int = 500
     late_depth: int = 10
     nf_width: int = 256
-    nf_depth: int = 25
-    nf_batch: int = 64
-    draws: int = 400
+    nf_depth: int = 12
+    nf_batch: int = 128
+    draws: int = 500
     draws_width: int = 100
     draws_depth: int = 20
     panel: int = 4
@@ -74,7 +74,9 @@ class Size:
     scale: Scale = "quick"
     depths: tuple[int, ...] = (4, 32, 64)
     learners: int = len(SEEDS["quick"])
-    #: Rates at the largest depth; none stands for the usual grid.
+    rates: tuple[float, ...] = RATES[:3]
+    steps: int = 0
+    #: Rates at the largest depth; none stands for those of the others.
     deepest_rates: Mapping[str, tuple[float, ...]] = field(
         default_factory=lambda: {"plain": (0.01,), "plain BN": (0.1,)}
     )
@@ -83,29 +85,29 @@ class Size:
 QUICK = Size()
 FULL = Size(
     seeds=30,
-    batches=(8, 16, 32, 64, 128, 256, 512),
-    few_batches=(8, 32, 128, 512),
+    batches=(8, 16, 32, 64, 128, 256),
+    few_batches=(8, 32, 128),
     width=500,
-    depth=24,
     residual_width=400,
     residual_batch=400,
-    residual_depth=60,
+    residual_depth=50,
     stream_width=400,
     late_width=1000,
     nf_depth=50,
-    draws=600,
-    nf_batch=128,
+    draws=800,
     panel_width=2000,
     panel_depth=10,
     isometry=IsometrySize(
-        width=150,
+        width=100,
         depths=(1, 2, 5, 10, 20),
+        edge_depths=(1, 2, 3, 4),
         normed_width=32,
         normed_depths=(1, 2, 5, 10),
     ),
     scale="full",
     depths=(4, 16, 32, 64),
     learners=len(SEEDS["full"]),
+    rates=RATES,
     deepest_rates={},
 )
 
@@ -149,8 +151,13 @@ def _variant(network: Stacked | Perceptron, batch: int, reduce: Any, **fields: A
 
 def _plain(size: Size) -> dict[str, Variant]:
     shape = {"width": size.width, "depth": size.depth}
+
+    def normed_stack(activation: str, batch: int) -> Stacked:
+        depth = size.depth * (2 if batch < 16 else 1)  # rates of few samples differ more by layer
+        return _stack(size.width, depth, norm="batch", activation=activation)
+
     normed = {
-        f"{name} BN B={batch}": (_stack(norm="batch", activation=activation, **shape), batch)
+        f"{name} BN B={batch}": (normed_stack(activation, batch), batch)
         for name, activation, batches in (
             ("relu", "relu", size.batches),
             ("linear", "identity", size.few_batches),
@@ -250,17 +257,18 @@ def _populations(size: Size) -> dict[str, Variant]:
 
 def _learners(size: Size) -> dict[str, Variant]:
     """Perceptrons on digits: how deep may they be? And tanh ones, whose derivatives are read."""
+    usual: dict[str, Any] = {"seeds": size.learners, "rates": size.rates}
+    if size.steps:
+        usual["training"] = teaching(size.scale, steps=size.steps)
     found = {}
     for depth in size.depths:
         for family in ("plain", "plain BN"):
             deepest = depth == max(size.depths)
             grid = {"rates": size.deepest_rates[family]} if deepest and size.deepest_rates else {}
-            found[f"{family}, {depth} blocks"] = taught(
-                learner(family, depth), size.scale, seeds=size.learners, **grid
-            )
+            network = learner(family, depth)
+            found[f"{family}, {depth} blocks"] = taught(network, size.scale, **(usual | grid))
     for family, name in (("plain", "tanh learner"), ("plain BN", "tanh BN learner")):
         network = learner(family, TANH_DEPTH, activation="tanh", initializer="lecun")
-        found[name] = taught(
-            network, size.scale, seeds=size.learners, rates=TANH_RATES, probes=mean_derivatives
-        )
+        read: dict[str, Any] = {"rates": TANH_RATES, "probes": mean_derivatives}
+        found[name] = taught(network, size.scale, **(usual | read))
     return found
