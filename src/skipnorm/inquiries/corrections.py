@@ -45,7 +45,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         "Gradient correlation, and Balduzzi et al., are cited as [2].",
         f"{_FIRST}, Gradient Correlation",
-        "[2] in the list is Santurkar et al.; Balduzzi et al. are [3].",
+        "[2] in the list is Santurkar et al., on how batch norm helps; Balduzzi et al. are [3].",
     ),
     Correction(
         "The gradient of the first of N layers is a product of the derivatives of each output by its own weights.",
@@ -53,6 +53,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         "Derivatives by weights do not chain. What is multiplied are the derivatives of each layer's output by its "
         "input; only the last factor is one by weights, those of the first layer. The conclusion, a long product, "
         "stands.",
+        _shown("stability", "chain-as-printed", "chain-corrected"),
     ),
     Correction(
         "The gradient of one layer with a squared error is output times input times the slope of the activation, and "
@@ -60,6 +61,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         f"{_SECOND} (gradient), both versions (linear), Improving Numerical Stability",
         "The target has been lost, and with it the shape: it is the error, output minus target, times the slope, times "
         "the input transposed, as the first version has it. And a layer with an activation is not linear.",
+        _shown("stability", "one-layer-without-target", "one-layer-gradient"),
     ),
     Correction(
         "The product over layers tends to 0 or to infinity.",
@@ -67,12 +69,30 @@ CORRECTIONS: tuple[Correction, ...] = (
         "So it does in the typical network, whose gain drifts even at the critical initialisation. Yet there the mean "
         "of the squared gain over draws is exactly 1: the gain is close to log-normal, and the mean is carried by few "
         "draws. Which of the two is meant has to be said.",
+        _shown(
+            "stability",
+            "product-leaves-scale",
+            "off-critical-products",
+            "mean-gain-is-one",
+            "critical-products-stay",
+            "log-gain-variance",
+        ),
     ),
     Correction(
         "Batch norm restricts the input to any Gaussian distribution, and so mends the instability of input and slope.",
         f"{_BOTH}, Improving Numerical Stability",
         "It sets two moments of every unit and no more: the shape of the distribution is left as it is. It steadies "
         "the signal; in a plain network it also makes the gradient explode, at a rate that theory predicts.",
+        (
+            _shown(
+                "stability",
+                "bn-keeps-the-signal",
+                "bn-keeps-the-gradient",
+                "bn-causes-explosion",
+                "bn-relu-rate",
+            )
+            + _shown("rescaling", "batch-explodes-most")
+        ),
     ),
     Correction(
         "Batch norm guarantees the second I of IID, which may make networks generalise better.",
@@ -88,6 +108,14 @@ CORRECTIONS: tuple[Correction, ...] = (
         "Santurkar et al. are more careful: they call the link tenuous, and say that batch norm might not reduce the "
         "shift. Page 2019 reads the same facts the other way: shifts of the output's mean are the sharp directions "
         "that batch norm removes.",
+        _shown(
+            "shift",
+            "gradients-shift-no-less",
+            "gradients-shift-less",
+            "shift-does-not-matter",
+            "shift-is-harmful",
+            "norm-holds-the-output",
+        ),
     ),
     Correction(
         "By a smoother landscape batch norm avoids sharp minima, which generalise poorly.",
@@ -95,12 +123,23 @@ CORRECTIONS: tuple[Correction, ...] = (
         "Sharp minima are not in the paper that is cited there. How sharp the end point is follows from the learning "
         "rate (the edge of stability, 2 over the rate, with batch norm and without), and sharpness of weights "
         "before a norm depends on their scale.",
+        (
+            _shown(
+                "rates",
+                "bn-avoids-sharp-minima",
+                "bn-is-as-sharp",
+                "edge-with-bn",
+                "the-rate-makes-it-flat",
+            )
+            + _shown("landscape", "raw-sharpness-is-not-the-function's")
+        ),
     ),
     Correction(
         "On (-1, 1) the sigmoid is x: almost an identity.",
         f"{_BOTH}, Better Use of Non-linearity",
         "It is 1/2 + x/4 to first order: nearly affine, with a quarter of the slope and an offset. That it is nearly a "
         "straight line is right, and it is what the argument needs.",
+        _shown("nonlinearity", "sigmoid-is-identity", "sigmoid-is-affine"),
     ),
     Correction(
         "Without scale and shift the non-linearity would be weak and fitting difficult.",
@@ -108,6 +147,13 @@ CORRECTIONS: tuple[Correction, ...] = (
         "For the sigmoid it is weak indeed (1.6 % of the variance of its output on a standard Gaussian input is not "
         "affine), for ReLU it is not (27 %). Taking scale and shift away costs little, in the literature 0 to 2 % of "
         "accuracy: the next layer's weights can make up for them.",
+        _shown(
+            "nonlinearity",
+            "normalised-sigmoid-is-linear",
+            "normalised-relu-is-not",
+            "fitting-is-difficult",
+            "affine-is-dispensable",
+        ),
     ),
     Correction(
         "With ReLU all neurons may be active, or all inactive.",
@@ -115,6 +161,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         "Units that are always on or always off are found in deep networks without batch norm, more of them with "
         "depth. With batch norm in front of the activation and no shift they cannot be: every unit has mean 0 over the "
         "batch.",
+        _shown("nonlinearity", "all-or-nothing", "one-sided-by-depth", "never-with-norm"),
     ),
     Correction(
         "Experiments have shown that batch norm behind the activation can be better.",
@@ -122,6 +169,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         "They have, for one network (CaffeNet on small images: 49.9 % against 47.8 %); for another, by the same "
         "author, and for residual networks it is the other way round. It depends on the architecture, as the word "
         "sometimes allows.",
+        _shown("placement", "after-can-improve", "before-is-better", "deep-plain-before"),
     ),
     Correction(
         "With skips the gradient is a sum of “geometric equations” and (second version) never vanishes.",
@@ -129,12 +177,20 @@ CORRECTIONS: tuple[Correction, ...] = (
         "The 1 in the bracket is the identity matrix, and the sum runs over paths: it is additive, no geometric "
         "series. It needs shortcuts that are exact identities and nothing behind the addition; and a sum can cancel. "
         "That it does not vanish in practice is right, “never” is too strong.",
+        _shown(
+            "flow",
+            "never-vanishes",
+            "can-be-cancelled",
+            "half-shortcuts-vanish",
+            "relu-and-projection-break-it",
+        ),
     ),
     Correction(
         "Degradation means that a deeper network does worse on the test set.",
         f"{_BOTH}, Solving the Network Degradation Problem",
         "He et al. speak of the training error, and that is the point: a deeper network could copy the shallower one "
         "and does not, so that over-fitting is ruled out.",
+        _shown("degradation", "deeper-tests-worse", "deeper-trains-worse", "not-overfitting"),
     ),
     Correction(
         "He et al. claimed to have solved degradation, whose cause is that layers fail to become the identity.",
@@ -142,18 +198,32 @@ CORRECTIONS: tuple[Correction, ...] = (
         "They offer it as a hypothesis, consider vanishing gradients unlikely to be the cause, and report that 1202 "
         "layers still test worse than 110. The essay's own question, whether that is the cause, is the right one: an "
         "initialisation near the identity suffices.",
+        _shown(
+            "degradation",
+            "handed-identity-holds",
+            "plain-learns-identity",
+            "near-identity-suffices",
+            "identity-start-does-not-degrade",
+        ),
     ),
     Correction(
         "Shattered gradients are defined as what undermines momentum and acceleration.",
         f"{_FIRST}, Gradient Correlation",
         "That is a consequence which Balduzzi et al. name. What they define is a loss of structure: gradients at "
         "neighbouring points become as unlike as white noise.",
+        _shown("shattering", "deep-gradients-are-white", "shattering-undermines-momentum"),
     ),
     Correction(
         "A higher autocorrelation leads to higher performance.",
         f"{_FIRST}, Gradient Correlation",
         "Balduzzi et al. state no such law, and there are counter-examples: a deep plain network without norm keeps a "
         "higher autocorrelation than a residual one with batch norm, and trains worse.",
+        _shown(
+            "shattering",
+            "acf-predicts-performance",
+            "acf-misleads",
+            "acf-ranks-plain-above-residual",
+        ),
     ),
     Correction(
         "Their proof rests on very strong assumptions and is not entirely convincing.",
@@ -161,6 +231,9 @@ CORRECTIONS: tuple[Correction, ...] = (
         "Here the essay is right, and it can be said by how much: the proof needs that two samples are both on at a "
         "unit a quarter of the time. With batch norm they nearly are, without it the share rises with depth towards a "
         "half.",
+        _shown(
+            "shattering", "assumption-is-strong", "assumption-holds-with-norm", "co-activation-law"
+        ),
     ),
 )
 """In the order in which they come up in the essay."""
