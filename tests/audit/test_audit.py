@@ -1,7 +1,6 @@
 """Whole audits of tiny networks: what is promised holds from the first look to the page."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from skipnorm.errors import StudyError
 
 TRAINING = sn.Training(steps=12, batch=32, settings={"momentum": 0.9}, rate=0.05)
 RECIPE = sn.Perceptron(depth=2, width=8, residual=True, norm="batch")
-SETTINGS = {"training": TRAINING, "rates": (0.03, 0.1), "seeds": range(5), "groups": ("whole",)}
+SETTINGS = {"training": TRAINING, "rates": (0.1,), "seeds": range(5), "groups": ("whole",)}
 
 
 class Clock:
@@ -35,10 +34,10 @@ def told() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory, told: list[str]) -> Iterator[sn.Audit]:
+def found(tmp_path_factory: pytest.TempPathFactory, told: list[str]) -> sn.Audit:
     folder = tmp_path_factory.mktemp("audit") / "run"
     task = sn.Digits(flat=True)
-    yield sn.audit(
+    return sn.audit(
         RECIPE, task, budget="1h", folder=folder, clock=Clock(), say=told.append, **SETTINGS
     )
 
@@ -67,7 +66,7 @@ def test_the_edit_that_changes_nothing_makes_exactly_no_difference(found: sn.Aud
     assert found.control.exact
     assert found.control.seeds == 3
     folders = [found.folder / name for name in ("control", "judging-1")]
-    keys = [{path.name for path in each.rglob("*.nc")} for each in folders]
+    keys = [{path.name for path in (each / "trials").rglob("*.nc")} for each in folders]
     assert not keys[0] & keys[1]  # trained under a key of its own, not fetched
 
 

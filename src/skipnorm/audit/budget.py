@@ -123,7 +123,7 @@ def planned(
         StudyError: not even the whole groups fit.
     """
     ranked = sorted(arms, key=lambda arm: _rank(arm, groups))
-    core = [arm for arm in ranked if _rank(arm, groups)[0] == 0]
+    core = [arm for arm in ranked if _rank(arm, groups)[0] == _rank(ranked[0], groups)[0]]
     share = 0.9 * purse.left
     first = min(LOOKS[0][0], most or LOOKS[0][0])
     long = steps or _LONG

@@ -14,6 +14,7 @@ from skipnorm.audit.groups import Group, groups_of
 from skipnorm.audit.lint import lint
 from skipnorm.audit.models import model_of
 from skipnorm.audit.outset import len_of, sound
+from skipnorm.errors import StudyError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,6 +65,12 @@ def subject_of(
         sound(network, batch, task.loss)
         asked = groups_of(found, groups, ignore)
         arms, refused = feasible(arms_of(asked, found), network, named or args)
+    if not any(arm.role == "removal" for arm in arms):
+        reasons = " ".join(why for _, why in refused[:2])
+        raise StudyError(
+            f"Nothing can be taken out of {found.network}: expected at least one group that can be, found "
+            f"{len(refused)} that cannot. {reasons}"
+        )
     control = no_op(found, asked)
     return Subject(model, place, network, task, found, asked, arms, control, refused)
 

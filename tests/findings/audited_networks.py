@@ -1,0 +1,36 @@
+"""Networks whose answer is known, as a user would write them: built by functions without arguments."""
+
+import torch
+from torch import nn
+
+WIDTH = 48
+
+
+class Block(nn.Module):
+    """``x + factor * branch(x)``; a factor of 0 sabotages the branch."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+        self.norm, self.weight = nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.factor * self.weight(self.norm(x).relu())
+
+
+def sabotaged() -> nn.Module:
+    """Three blocks, of which the second adds nothing."""
+    blocks = (Block(), Block(0.0), Block())
+    return nn.Sequential(nn.Linear(64, WIDTH), *blocks, nn.Linear(WIDTH, 10))
+
+
+def decorated() -> nn.Module:
+    """A sigmoid network that needs its norms, with one norm too many: twice in a row."""
+    layers: list[nn.Module] = []
+    entering = 64
+    for number in range(6):
+        layers += [nn.Linear(entering, WIDTH), nn.BatchNorm1d(WIDTH)]
+        layers += [nn.BatchNorm1d(WIDTH)] if number == 2 else []
+        layers += [nn.Sigmoid()]
+        entering = WIDTH
+    return nn.Sequential(*layers, nn.Linear(WIDTH, 10))
