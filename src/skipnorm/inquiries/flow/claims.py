@@ -16,7 +16,8 @@ _VANISHES, _SCALED = "does the gradient vanish", "scaled shortcuts"
 _TABLE, _IDENTITY = "which shortcut trains best", "what an identity shortcut brings back"
 _WAY = "which way the gradient takes"
 _EQ5 = "He et al. 2016 (identity mappings), eq. 5"
-_RATES = "Each shortcut at its own best rate of a short grid, chosen on validation data."
+_RATES = "Each shortcut at its own best rate of 0.03, 0.1 and 0.3: at full scale chosen by each seed on validation data, at "
+_RATES += "quick scale beforehand on other seeds."
 _HE = "He et al. train ResNet-110 with the activation after the addition, for 64,000 updates; here it stands before."
 
 
@@ -90,7 +91,7 @@ VANISHING = (
         side="essay",
         effect=_cancelling,
         prediction=AtLeast(1e-6),
-        figure="start",
+        figure="cancelling",
         topic=_VANISHES,
         caveats=(
             "Shown on a network that is built for it: one of its branches is minus the identity.",
@@ -104,7 +105,7 @@ VANISHING = (
         side="counter",
         effect=_cancelling,
         prediction=Identity(1e-12),
-        figure="start",
+        figure="cancelling",
         topic=_VANISHES,
     ),
     Claim(

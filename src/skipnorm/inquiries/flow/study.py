@@ -18,16 +18,34 @@ from skipnorm.training import Training
 __all__ = ["FULL", "QUICK", "Size", "study", "study_of"]
 
 
+TRIED = {
+    "identity": 0.1,
+    "no shortcut": 0.1,
+    "half": 0.03,
+    "shortcut gate": 0.03,
+    "exclusive gate": 0.3,
+    "projection": 0.03,
+    "dropout": 0.1,
+    "shallow identity": 0.1,
+    "shallow half": 0.1,
+    "shallow projection": 0.1,
+}
+"""The rate of 0.03, 0.1 and 0.3 with the smallest mean validation loss on seeds 1000 and 1001, at quick scale."""
+
+
 @dataclass(frozen=True)
 class Size:
-    """How large the networks are, how long they learn, and how many are drawn for each seed."""
+    """How large the networks are, how long they learn, and how many are drawn for each seed.
+
+    Without ``rates`` each shortcut learns at the one that was tried beforehand.
+    """
 
     seeds: int = len(SEEDS["quick"])
     depth: int = 32
     shallow: int = 4
     steps: int = 50
     batch: int = 64
-    rates: tuple[float, ...] = (0.03, 0.1)
+    rates: tuple[float, ...] = ()
     draws: int = 4
     width: int = 64
     path_blocks: int = 12
@@ -37,10 +55,9 @@ QUICK = Size()
 FULL = Size(
     seeds=len(SEEDS["full"]),
     steps=100,
-    batch=128,
     rates=(0.03, 0.1, 0.3),
     width=128,
-    path_blocks=24,
+    path_blocks=16,
 )
 
 
@@ -115,11 +132,12 @@ def _table(size: Size) -> dict[str, Variant]:
     }
     taught = {"momentum": 0.9, "foreach": True}
     training = Training(steps=size.steps, batch=size.batch, settings=taught)
-    read: dict[str, Any] = {
-        name: () if name.startswith("shallow") else (stream,) for name in shortcuts
-    }
+    unread = ("dropout", "shallow identity", "shallow half", "shallow projection")
+    read: dict[str, Any] = {name: () if name in unread else (stream,) for name in shortcuts}
     read["identity"] = (stream, shares)
     return {
-        name: Variant(net, TASK, training=training, rates=size.rates, probes=read[name])
+        name: Variant(
+            net, TASK, training=training, rates=size.rates or (TRIED[name],), probes=read[name]
+        )
         for name, net in shortcuts.items()
     }
