@@ -16,8 +16,7 @@ _VANISHES, _SCALED = "does the gradient vanish", "scaled shortcuts"
 _TABLE, _IDENTITY = "which shortcut trains best", "what an identity shortcut brings back"
 _WAY = "which way the gradient takes"
 _EQ5 = "He et al. 2016 (identity mappings), eq. 5"
-_RATES = "Each shortcut at its own best rate of 0.03, 0.1 and 0.3: at full scale chosen by each seed on validation data, at "
-_RATES += "quick scale beforehand on other seeds."
+_RATES = "Each shortcut at its own best rate of 0.03, 0.1 and 0.3: chosen by each seed (full), or on other seeds (quick)."
 _HE = "He et al. train ResNet-110 with the activation after the addition, for 64,000 updates; here it stands before."
 
 

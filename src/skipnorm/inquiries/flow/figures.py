@@ -178,15 +178,15 @@ CAPTIONS: Mapping[str, str] = {
     "last; each network at the rate that each seed chose. Read from right to left, as the gradient goes.",
     "start": "Before training. Halved shortcuts let the gradient vanish without norm, as 0.53 per block, and explode "
     "with batch norm, as 1.16 per block. Dashed: theory.",
-    "cancelling": "A random residual network of 8 blocks with rectifiers, in which the branch of the fifth block is minus "
-    "the identity: what comes back from the output ends there, and nothing reaches the blocks in front of it.",
+    "cancelling": "A random residual network of 8 blocks with rectifiers, in which the branch of the fifth block is "
+    "minus the identity: what comes back from the output ends there, and nothing reaches the blocks in front of it.",
     "cancelled": "For how many samples of the batch the branches behind a block cancel more than half of the direct "
     "term of the gradient, in the network with identity shortcuts. At 1 the argument of He et al. would fail.",
     "direct": "What comes back through the shortcuts alone, with all forward values as they are, against the gradient "
     "at the output; before training. A scaled shortcut keeps the direction and loses the size; a ReLU behind the "
     "addition and a linear map lose the direction.",
-    "table": "The experiment of He et al. 2016, table 1, on perceptrons of 32 blocks with batch norm, each shortcut at its "
-    "own best rate. Gates start with bias −6.",
+    "table": "The experiment of He et al. 2016, table 1, on perceptrons of 32 blocks with batch norm, each shortcut at "
+    "its own best rate. Gates start with bias −6.",
     "accuracy": "The same as test accuracy, and to the right networks of 4 blocks, in which the shortcuts differ "
     "little.",
     "shares": "How much of the gradient comes through the shortcut at every block. Dashed: 1/(1 + g) with "
