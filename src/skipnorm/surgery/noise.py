@@ -74,6 +74,7 @@ class Noise:
     dim: int
 
     def __call__(self, at: Occasion) -> Tensor:
+        """The noise as an edit of a gate."""
         return self.disturbed(at.original(), training=at.module.training)
 
     def hook(self, module: nn.Module, args: object, output: Tensor) -> Tensor:

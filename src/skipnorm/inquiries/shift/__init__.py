@@ -21,7 +21,8 @@ SHIFT = Inquiry(
     "10 that fit a random map, as published by Santurkar et al.: full batch, summed squares, rate 1e-7.\n\n"
     "G is a layer's gradient, G' the same once the layers below have taken the step of the training's own rate. "
     "Networks that are compared have the same weights to begin with, the same samples in the same order, and the same "
-    "rate; in the comparison of losses each has its best of three rates, chosen on validation data, and what is compared is the loss of the last training batches.",
+    "rate; in the comparison of losses, which are those of the last batches in training, each has the one of three "
+    "rates at which its loss is lowest.",
     claims=(*REDUCES, *MATTERS),
     figures=FIGURES,
     study=study,

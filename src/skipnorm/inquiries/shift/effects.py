@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.evidence.outcomes import outcomes
-from skipnorm.inquiries.effects import best, cases
+from skipnorm.inquiries.effects import cases
 from skipnorm.inquiries.shift.study import STEPS, rate_of
 
 __all__ = [
@@ -90,8 +90,9 @@ def ended(evidence: xr.Dataset, variant: str, rate: float) -> xr.DataArray:
 
 
 def taught(evidence: xr.Dataset, variant: str) -> xr.DataArray:
-    """The same at a variant's best rate, chosen on validation data."""
-    return best(_with_batch_loss(evidence, variant), variant, _BATCHES)
+    """The same at the rate at which it is lowest: the question is about training, and nothing is held out."""
+    found = outcomes(_with_batch_loss(evidence, variant), _BATCHES)
+    return found.sel(variant=variant, drop=True).min("rate")
 
 
 def _with_batch_loss(evidence: xr.Dataset, variant: str) -> xr.Dataset:

@@ -141,7 +141,8 @@ CAPTIONS: Mapping[str, str] = {
     "85th percentile over training (first seed).",
     "steps": "How far one update at rate 0.1 moves the mean of what enters an activation, in standard deviations, on "
     "the same samples. Dashed: what the noise alone makes.",
-    "noise": "Noise behind batch norm brings shift back. Loss of the last training batches, each network at its best of three rates; every seed is a dot, "
+    "noise": "Noise behind batch norm brings shift back. Loss of the last training batches, "
+    "each network at its best of three rates; every seed is a dot, "
     "crosses diverged at every rate.",
     "outputs": "How far the mean outputs move, squared and over the outputs' variance, for a random move of one "
     "layer's weights by their own length. Frozen: the same weights, batch statistics as constants.",

@@ -7,7 +7,7 @@ when a network is read.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     import xarray as xr
     from torch import Tensor, nn
 
-__all__ = ["PLACES", "UNITS", "gradients", "inputs", "next_step", "output_means"]
+__all__ = [
+    "PLACES",
+    "UNITS",
+    "gradients",
+    "in_training",
+    "inputs",
+    "next_step",
+    "output_means",
+    "passed",
+]
 
 PLACES = ("first", "middle", "last")
 """Of the activations: those whose inputs are followed."""
@@ -81,7 +90,7 @@ def inputs(network: nn.Module, batch: Any) -> xr.Dataset:
     from skipnorm.formulas.distances import percentiles
 
     samples, _ = batch
-    with _in_training(network), torch.no_grad():
+    with in_training(network), torch.no_grad():
         seen = passed(network, {}, samples)
     rows = [values[:, _spread(values.shape[1])].T for values in seen.values()]
     found = torch.stack([percentiles(each, LEVELS) for each in rows])
@@ -126,7 +135,7 @@ def next_step(network: nn.Module, batch: Any, loss: Any, *, step: float) -> xr.D
 
     samples, targets = batch
     here = {name: value.detach() for name, value in network.named_parameters()}
-    with _in_training(network):
+    with in_training(network):
         roots = {name: value.clone().requires_grad_() for name, value in here.items()}
         torch.manual_seed(0)
         outputs = functional_call(network, roots, (samples,))
@@ -167,9 +176,17 @@ def weights_of(network: nn.Module) -> list[tuple[str, nn.Linear]]:
 
 
 def passed(
-    network: nn.Module, parameters: dict[str, Tensor], samples: Tensor, *, seed: int = 0
+    network: nn.Module,
+    parameters: Mapping[str, Tensor],
+    samples: Tensor,
+    *,
+    seed: int = 0,
+    every: bool = False,
 ) -> dict[str, Tensor]:
-    """What enters the activations of the first, the middle and the last block, in the network's own mode."""
+    """What enters the activations of the first, the middle and the last block, in the network's own mode.
+
+    ``parameters`` stand in place of the network's own; ``every``: of all blocks, by their number.
+    """
     import torch
     from torch.func import functional_call
 
@@ -179,14 +196,16 @@ def passed(
         return lambda module, args: seen.update({place: args[0].detach().clone()})
 
     blocks: Any = network.blocks
-    chosen = [blocks[0], blocks[len(blocks) // 2], blocks[len(blocks) - 1]]
+    last = len(blocks) - 1
+    chosen = dict(zip(PLACES, (0, len(blocks) // 2, last), strict=True))
+    places = {str(number): number for number in range(len(blocks))} if every else chosen
     handles = [
-        block.act.register_forward_pre_hook(keep(place))
-        for place, block in zip(PLACES, chosen, strict=True)
+        blocks[number].act.register_forward_pre_hook(keep(place))
+        for place, number in places.items()
     ]
     try:
         torch.manual_seed(seed)
-        functional_call(network, parameters, (samples,))
+        functional_call(network, dict(parameters), (samples,))
     finally:
         for handle in handles:
             handle.remove()
@@ -194,7 +213,8 @@ def passed(
 
 
 @contextmanager
-def _in_training(network: nn.Module) -> Iterator[None]:
+def in_training(network: nn.Module) -> Iterator[None]:
+    """The network in training mode, and afterwards as it was."""
     from skipnorm.anatomy.preserve import untouched
 
     with untouched(network):

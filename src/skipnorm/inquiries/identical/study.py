@@ -1,0 +1,147 @@
+"""The networks that are compared, at two scales. Read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from skipnorm.inquiries.identical.readings import alike, by_depth, coupling, two_moments
+from skipnorm.inquiries.inquiry import Scale
+from skipnorm.inquiries.shift.networks import Noised
+from skipnorm.inquiries.shift.readings import inputs
+from skipnorm.inquiries.subjects import FAMILIES, SEEDS, TASK, learner, taught
+from skipnorm.networks.recipe import Perceptron
+from skipnorm.studies.study import Study, Variant
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "BAR",
+    "BY_BATCH",
+    "LEARNERS",
+    "NOISY",
+    "RATE",
+    "Several",
+    "Size",
+    "study",
+    "study_of",
+    "within",
+]
+
+BAR = 0.05
+"""The training loss at which generalisation is compared."""
+
+RATE, NOISY_RATE = 0.03, 0.1
+"""Of all learners but the one with noise, which needs more to come below the bar."""
+
+NOISY = "plain BN, noise"
+
+LEARNERS: tuple[str, ...] = (*FAMILIES, "plain RMS", "plain GN", "plain centred")
+"""Those over which identity and generalisation are compared; the noisy one stands apart."""
+
+BY_BATCH = ("plain BN", "residual BN", "plain centred")
+"""Those of them whose samples see each other."""
+
+_OTHERS = {"plain RMS": "rms", "plain GN": "group", "plain centred": "centre"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How deep and how many the networks are."""
+
+    seeds: range = SEEDS["quick"]
+    scale: Scale = "quick"
+    depth: int = 4
+    initial_depth: int = 16
+    draws: int = 4
+    samples: int = 512
+
+
+SIZES: Mapping[Scale, Size] = {
+    "quick": Size(),
+    "full": Size(seeds=SEEDS["full"], scale="full"),
+}
+
+
+@dataclass(frozen=True)
+class Several:
+    """So many draws of one recipe, over which a reading averages.
+
+    >>> len(Several(Perceptron(width=4, depth=1), 3).build(seed=0))
+    3
+    """
+
+    network: Perceptron
+    draws: int
+
+    def build(self, seed: int) -> nn.ModuleList:
+        """The networks, none of which another seed has."""
+        from torch import nn
+
+        first = seed * self.draws
+        return nn.ModuleList(self.network.build(first + number) for number in range(self.draws))
+
+
+def within(steps: int) -> tuple[int, ...]:
+    """Five moments by growing distances, between which every learner comes below the bar.
+
+    >>> within(150), within(300)
+    ((0, 30, 60, 90, 150), (0, 60, 120, 180, 300))
+    """
+    return tuple(steps * part // 5 for part in (0, 1, 2, 3, 5))
+
+
+def study(scale: Scale) -> Study:
+    """The study of the inquiry `identical`."""
+    return study_of(SIZES[scale])
+
+
+def study_of(size: Size) -> Study:
+    """The same comparisons at any size."""
+    variants = {**_learners(size), **_initial(size)}
+    return Study("identical", variants, seeds=size.seeds, at=within)
+
+
+def _learners(size: Size) -> dict[str, Variant]:
+    make = partial(taught, scale=size.scale, batch=256, rates=(RATE,))
+    exact: dict[str, tuple[Any, ...]] = {
+        "plain": (coupling,),
+        "plain LN": (coupling,),
+        "plain BN": (coupling, two_moments),
+    }
+    found = {}
+    for name in LEARNERS:
+        network = (
+            learner(name, size.depth)
+            if name in FAMILIES
+            else learner("plain", size.depth, norm=_OTHERS[name])
+        )
+        found[name] = make(network, probes=(inputs, alike, *exact.get(name, ())))
+    noisy = Noised(learner("plain BN", size.depth))
+    found[NOISY] = make(noisy, probes=(inputs, alike), rates=(NOISY_RATE,))
+    return found
+
+
+def _initial(size: Size) -> dict[str, Variant]:
+    """Networks as they are drawn, on the same digits."""
+    return {
+        f"initial {activation}{name}": Variant(
+            Several(
+                Perceptron(
+                    depth=size.initial_depth,
+                    norm=norm,
+                    activation=activation,
+                    initializer="he" if activation == "relu" else "lecun",
+                ),
+                size.draws,
+            ),
+            TASK,
+            size.samples,
+            probes=by_depth,
+        )
+        for activation in ("relu", "tanh")
+        for name, norm in (("", "none"), (" BN", "batch"), (" LN", "layer"))
+    }
