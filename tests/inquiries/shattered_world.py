@@ -1,7 +1,8 @@
 """Evidence made up from closed forms: what the study of `shattering` would find if theory held.
 
 No network is built. Laws that theory has are written here once more, from the literature; for batch norm on the line,
-of which there is no theory, numbers of the calibration stand (40 draws, made apart from the study).
+of which there is no theory, numbers of the calibration stand (40 draws, made apart from the study). How learners end is
+what Zhang et al. 2019, Kidambi et al. 2018 and Rao & Sohl-Dickstein 2020 would have it, in round numbers.
 """
 
 import math
@@ -25,6 +26,17 @@ PROCESSES = {
     "line centred": {"centred": True},
     "line residual": {"residual": True},
 }
+LEARNERS = {  # autocorrelation and likeness of batches before, training loss after
+    "plain": (0.9, 0.5, 0.05),
+    "plain BN": (0.01, 0.01, 0.06),
+    "residual": (0.94, 0.7, 1.4),
+    "residual BN": (0.7, 0.19, 0.001),
+    "residual LN": (0.96, 0.35, 0.0012),
+    "SkipInit": (0.97, 0.45, 0.0003),
+    "looks linear": (1.0, 0.4, 0.002),
+}
+WITHOUT_MOMENTUM = 1.2
+"""How much higher the training loss is without momentum."""
 META = {"unit": "1", "meaning": "made up", "source": "closed forms"}
 
 
@@ -36,15 +48,18 @@ def world():
 @cache
 def _world():
     study = study_of(QUICK)
-    depths = {name: variant.network.depths for name, variant in study.variants.items()}
+    untaught = {n: v for n, v in study.variants.items() if hasattr(v.network, "depths")}
+    depths = {name: variant.network.depths for name, variant in untaught.items()}
     layers = sorted({n for each in depths.values() for n in each})
     sizes = {
-        "variant": list(depths),
+        "variant": list(study.variants),
         "seed": range(SEEDS),
         "layer": layers,
         "lag": list(LAGS),
         "x": np.linspace(-2, 2, QUICK.points),
         "block": range(1, 13),
+        "rate": sorted({rate for v in study.variants.values() for rate in v.rates}),
+        "step": [0, 150],
     }
     evidence = xr.Dataset(coords={name: list(values) for name, values in sizes.items()})
     for name, dims in (
@@ -52,6 +67,9 @@ def _world():
         ("input_gradient", ("layer", "x")),
         ("gradient_correlation", ("layer",)),
         ("co_activation", ("block",)),
+        ("segment_autocorrelation", ()),
+        ("batch_gradient_cosine", ()),
+        ("training_loss", ("rate", "step")),
     ):
         shape = tuple(len(sizes[dim]) for dim in ("variant", "seed", *dims))
         evidence[name] = (("variant", "seed", *dims), np.full(shape, np.nan), META)
@@ -59,7 +77,25 @@ def _world():
     for variant, read in depths.items():
         for depth in read:
             _fill(evidence, variant, depth, numbers)
+    _teach(evidence, study, numbers)
     return evidence
+
+
+def _teach(evidence, study, numbers):
+    for name, (remembered, alike, loss) in LEARNERS.items():
+        noise = 1 + 1e-3 * numbers.standard_normal(SEEDS)
+        here = {"variant": f"learner {name}"}
+        evidence["segment_autocorrelation"].loc[here] = remembered
+        evidence["batch_gradient_cosine"].loc[here] = alike * noise
+        for word, factor in (("with", 1.0), ("without", WITHOUT_MOMENTUM)):
+            variant = f"{name}, {word} momentum"
+            if variant in study.variants:
+                ends = np.multiply.outer(
+                    loss * factor * noise, (1.0, 2.0)
+                )  # the second rate is worse
+                for rate, ended in zip(study.variants[variant].rates, ends.T, strict=True):
+                    end = {"variant": variant, "rate": rate, "step": 150}
+                    evidence["training_loss"].loc[end] = ended
 
 
 def _fill(evidence, variant, depth, numbers):

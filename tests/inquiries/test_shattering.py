@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from skipnorm.inquiries import CATALOGUE, load
+from skipnorm.inquiries.shattering.learners import gradients_of, network_of
 from skipnorm.inquiries.shattering.networks import Headless, OnTheLine
 from skipnorm.inquiries.shattering.readings import along_the_line, between_samples
 from skipnorm.inquiries.shattering.study import FULL, QUICK, Points, Size, study_of
+from skipnorm.inquiries.subjects import SEEDS, TASK
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.report import Section, write_page
+from skipnorm.studies.plan import plan
 from skipnorm.studies.run import run
 from skipnorm.tasks import Gaussian
 from skipnorm.verdicts import judge
@@ -34,6 +37,9 @@ TINY = Size(
     bare_width=10,
     residual_width=8,
     rescaled_width=8,
+    learners=1,
+    learner_fields={"width": 6},
+    training={"steps": 2},
 )
 BARE = Perceptron(stem=False, head=False, bias=False, affine=False, eps=0.0, width=7)
 
@@ -76,7 +82,7 @@ def test_the_whole_pipeline_from_study_to_page(tmp_path):
     page = write_page(tmp_path / "report.html", INQUIRY.question, [section])
     assert page.stat().st_size > 1e6
     files = list((tmp_path / "study" / "trials").rglob("*.nc"))
-    assert len(files) == len(study_of(TINY).variants)
+    assert len(files) == len(plan(study_of(TINY)))
     assert max(file.stat().st_size for file in files) < 2e5
 
 
@@ -86,8 +92,10 @@ def test_the_catalogue_asks_what_the_inquiry_asks():
 
 
 @pytest.mark.parametrize("size", [QUICK, FULL])
-def test_every_claim_has_twenty_draws_or_more(size):
+def test_initial_claims_have_twenty_draws_or_more_and_learners_the_usual_seeds(size):
     assert len(study_of(size).seeds) >= 20
+    taught = [each.seeds for each in study_of(size).variants.values() if each.training]
+    assert set(taught) == {len(SEEDS[size.scale])}
 
 
 @pytest.mark.usefixtures("double")
@@ -197,3 +205,61 @@ def test_measuring_leaves_the_network_as_it_was():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     along_the_line(network, Points().batch(32, seed=0))
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("name", ["plain", "residual BN", "residual LN"])
+def test_a_learners_gradient_along_a_segment_is_the_slope_of_its_output_there(name):
+    """By central differences in the network written as a function of how far one is, statistics held."""
+    network = network_of(name, width=6).build(seed=3)
+    inputs, targets = TASK.batch(32, seed=3)
+    inputs = inputs.double()
+    found = float(gradients_of(network, (inputs, targets))["segment_autocorrelation"])
+    covector = torch.randn(10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    covector = covector / covector.norm()
+    by_hand = []
+    for start, end in inputs[:8].reshape(4, 2, -1):
+        shares = torch.linspace(0, 1, 256).double()[:, None].requires_grad_()
+        h = network.stem(start + shares * (end - start))
+        for block in network.blocks:
+            if name == "plain":
+                h = block.weight(h).relu()
+            elif name == "residual LN":
+                h = h + block.weight(block.norm(h).relu())
+            else:
+                h = h + block.weight(normalised_as(block.norm, h).relu())
+        if name == "residual LN":
+            h = network.head.norm(h).relu()
+        elif name == "residual BN":
+            h = normalised_as(network.head.norm, h).relu()
+        out = network.head.weight(h)
+        (slope,) = torch.autograd.grad((out @ covector).sum(), shares)
+        by_hand.append(autocorrelated(slope[:, 0], 1))
+    assert found == pytest.approx(np.mean(by_hand), rel=1e-6)
+
+
+def normalised_as(norm, h):
+    """A fresh batch norm by hand, statistics as constants."""
+    return (h - h.mean(0).detach()) / (h.var(0, correction=0).detach() + norm.eps).sqrt()
+
+
+def test_a_learner_that_looks_linear_remembers_all_by_convention():
+    found = gradients_of(network_of("looks linear").build(seed=0), TASK.batch(32, seed=0))
+    assert float(found["segment_autocorrelation"]) == 1.0
+
+
+def test_likeness_of_batches_is_one_for_equal_parts_and_that_of_plain_gradients():
+    network = network_of("residual BN", width=8).build(seed=0)
+    inputs, targets = TASK.batch(8, seed=0)
+    same = gradients_of(network, (inputs.repeat(4, 1), targets.repeat(4)))
+    assert float(same["batch_gradient_cosine"]) == pytest.approx(1, abs=1e-6)
+    inputs, targets = TASK.batch(32, seed=1)
+    found = float(gradients_of(network, (inputs, targets))["batch_gradient_cosine"])
+    gradients = []
+    for rows in (slice(0, 8), slice(8, 16), slice(16, 24), slice(24, 32)):
+        network.zero_grad()
+        torch.nn.functional.cross_entropy(network(inputs[rows]), targets[rows]).backward()
+        gradients.append(torch.cat([each.grad.flatten() for each in network.parameters()]))
+    units = torch.nn.functional.normalize(torch.stack(gradients))
+    expected = float((units @ units.T)[~torch.eye(4, dtype=torch.bool)].mean())
+    assert found == pytest.approx(expected, rel=1e-4)

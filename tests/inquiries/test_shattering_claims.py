@@ -7,13 +7,14 @@ that is not listed in REFUTING fails, as does one that theory contradicts and th
 import numpy as np
 import pytest
 import xarray as xr
-from tests.inquiries.shattered_world import world
+from tests.inquiries.shattered_world import LEARNERS, WITHOUT_MOMENTUM, world
 
 from skipnorm.inquiries import load
 from skipnorm.verdicts import judge
 
 INQUIRY = load("shattering")
 CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
+SEGMENTS, LIKE = "segment_autocorrelation", "batch_gradient_cosine"
 ACF, PAIRS, BOTH = "input_gradient_autocorrelation", "gradient_correlation", "co_activation"
 
 
@@ -65,11 +66,35 @@ def uneven(evidence):
     return evidence
 
 
+def ending(loss, *variants):
+    """These variants end with this training loss, at every rate."""
+
+    def change(evidence):
+        for variant in variants:
+            known = evidence["training_loss"].sel(variant=variant).notnull()
+            evidence["training_loss"].loc[{"variant": variant}] = xr.where(known, loss, np.nan)
+        return evidence
+
+    return change
+
+
+def in_order_of_acf(evidence):
+    """The higher the autocorrelation, the lower the training loss."""
+    for rank, name in enumerate(sorted(LEARNERS, key=lambda name: LEARNERS[name][0])):
+        evidence = ending(10.0**-rank, f"{name}, with momentum")(evidence)
+    return evidence
+
+
 SUPPORTING = {  # what theory contradicts: the world in which the claim would hold
     "plain-gradients-are-white": times(ACF, 0.05, "line plain"),
     "halved-by-plain-layers": set_to(PAIRS, "plain", lambda n: 0.5**n),
     "three-quarters-per-block": set_to(PAIRS, "residual", lambda n: 0.75**n),
     "inverse-square-root": set_to(PAIRS, "residual BN", lambda n: n**-0.5),
+    "acf-predicts-performance": in_order_of_acf,
+    "shattering-undermines-momentum": ending(
+        0.06 * WITHOUT_MOMENTUM / 2, "plain BN, without momentum"
+    ),
+    "most-alike-ends-best": ending(0.0005, "residual LN, with momentum"),
 }
 
 REFUTING = {
@@ -92,6 +117,14 @@ REFUTING = {
     "assumption-holds-with-norm": times(BOTH, 1.1, "residual BN"),
     "plain-correlation-lasts": set_to(PAIRS, "plain", lambda n: 0.5**n),
     "two-measures-disagree": times(PAIRS, 5.0, "plain"),
+    "acf-predicts-performance": untouched,
+    "acf-misleads": ending(0.001, "residual, with momentum"),
+    "acf-misleads-without-skips": ending(0.001, "plain, with momentum"),
+    "shattering-undermines-momentum": untouched,
+    "momentum-gains-little": ending(0.3, "plain, without momentum"),
+    "batch-norm-decorrelates": plus(LIKE, 0.3, "learner residual BN"),
+    "least-alike-ends-best": ending(0.0005, "residual LN, with momentum"),
+    "most-alike-ends-best": untouched,
     "halved-by-normed-layers": times(PAIRS, 1.1, "BN"),
     "plain-law": times(PAIRS, 1.15, "plain"),
     "plain-law-deep": times(PAIRS, 1.3, "plain"),
@@ -132,16 +165,31 @@ def test_the_essay_and_its_critics_stand_side_by_side():
 def test_every_figure_draws_theory_beside_the_measurement(name):
     figure = INQUIRY.figures[name](world())
     roles = {(trace.meta or {}).get("role") for trace in figure.data}
-    beside = {"forest": {"band"}, "gradients": set()}.get(name, {"theory"})
+    beside = {
+        "forest": {"band"},
+        "gradients": set(),
+        "performance": set(),
+        "batches": set(),
+    }.get(name, {"theory"})
     assert {"measured"} | beside <= roles
 
 
 def test_every_variant_is_judged():
     """A network that nobody looks at is paid for in vain."""
-    evidence = world()
-    before = {name: claim.effect(evidence) for name, claim in CLAIMS.items()}
-    for variant in evidence["variant"].values:
-        changed = plus("input_gradient", xr.DataArray(np.arange(256.0), dims="x"), variant)(
-            plus(ACF, 1.0, variant)(plus(PAIRS, 1.0, variant)(world()))
-        )
-        assert any(not claim.effect(changed).equals(before[name]) for name, claim in CLAIMS.items())
+    before = {name: claim.effect(world()) for name, claim in CLAIMS.items()}
+    learned = ("performance", "momentum", "batches")
+    for variant in world()["variant"].values:
+        taught = "learner" in variant or "momentum" in variant
+        if taught:
+            changed = times("training_loss", 1000.0, variant)(world())
+            worlds = [plus(SEGMENTS, by, variant)(changed.copy()) for by in (-2.0, -0.35, 2.0)]
+        else:
+            bent = xr.DataArray(np.arange(256.0), dims="x")
+            changed = plus("input_gradient", bent, variant)(plus(ACF, 1.0, variant)(world()))
+            worlds = [plus(PAIRS, 1.0, variant)(changed)]
+        assert any(
+            not claim.effect(each).equals(before[name])
+            for name, claim in CLAIMS.items()
+            for each in worlds
+            if taught == (claim.figure in learned)
+        ), variant

@@ -17,7 +17,7 @@ SHATTERING = Inquiry(
     "without which a sample's gradient is not defined.\n\n"
     "One draw of weights is read at all its depths. Predictions and tolerances were written after a calibration on "
     "other draws and before the draws that are judged.\n\n"
-    "Learners: perceptrons of 16 blocks on digits, taught with and without momentum, each at the better of two "
+    "Learners: perceptrons of 16 blocks on digits, taught with and without momentum, each at the best of three "
     "learning rates; their gradients are read before, along segments between samples and between parts of a batch.",
     claims=CLAIMS,
     figures=FIGURES,

@@ -33,7 +33,7 @@ NETWORKS = (
 WITHOUT_MOMENTUM = ("plain", "plain BN", "residual BN")
 """The networks that are taught without momentum as well."""
 
-_RATES = {True: (0.01, 0.1), False: (0.1, 1.0)}
+_RATES = {True: (0.01, 0.03, 0.1), False: (0.1, 0.3, 1.0)}
 """With momentum 0.9 and without: an update is ten times the gradient in the long run, or once."""
 
 _SEGMENTS, _POINTS, _PARTS = 4, 256, 4

@@ -24,29 +24,46 @@ def performance(evidence: xr.Dataset) -> go.Figure:
         "training loss at the rate at which it is lowest",
         log_y=True,
     )
-    points = {name: (recalled(evidence, name), ended(evidence, name)) for name in NETWORKS}
+    points = {
+        name: xr.align(
+            recalled(evidence, name).dropna("seed"), ended(evidence, name).dropna("seed")
+        )
+        for name in NETWORKS
+    }
     losses = np.concatenate([loss.values for _, loss in points.values()])
     there = losses[np.isfinite(losses) & (losses > 0)]
     ceiling = 2 * float(there.max()) if len(there) else 1.0
     for index, (name, (remembered, loss)) in enumerate(points.items()):
         lost = np.isinf(loss.values)
-        figure.add_scatter(
-            x=remembered.values,
-            y=np.where(lost, ceiling, loss.values),
-            name=name,
-            mode="markers",
-            marker={
-                "color": series_colour(index).light,
-                "size": 10,
-                "symbol": series_marker(index),
-            },
-            customdata=np.where(lost, "diverged at every rate", ""),
-            meta={"role": "measured"},
-            hovertemplate=f"{name}: ACF %{{x:.3f}}, loss %{{y:.3g}} %{{customdata}}",
-        )
+        _draw(figure, name, index, remembered.values[~lost], loss.values[~lost], "measured")
+        if lost.any():
+            edge = np.full(lost.sum(), ceiling)
+            _draw(figure, name, index, remembered.values[lost], edge, "diverged")
     if len(there):
         figure.update_yaxes(**log_ticks(float(there.min()), ceiling))
     return figure
+
+
+def _draw(
+    figure: go.Figure, name: str, index: int, x: np.ndarray, y: np.ndarray, role: str
+) -> None:
+    lost = role == "diverged"
+    figure.add_scatter(
+        x=x,
+        y=y,
+        name=f"{name}: diverged at every rate" if lost else name,
+        legendgroup=name,
+        showlegend=not lost,
+        mode="markers",
+        marker={
+            "color": series_colour(index).light,
+            "size": 10,
+            "symbol": "x-thin" if lost else series_marker(index),
+            "line": {"width": 2 if lost else 0, "color": series_colour(index).light},
+        },
+        meta={"role": role},
+        hovertemplate=f"{name}: ACF %{{x:.3f}}, loss %{{y:.3g}}",
+    )
 
 
 def momentum(evidence: xr.Dataset) -> go.Figure:
