@@ -9,7 +9,7 @@ from skipnorm.errors import ClaimError
 from skipnorm.evidence.gathering import RECORDED
 from skipnorm.evidence.outcomes import DIVERGED_AT
 from skipnorm.verdicts.claim import Claim
-from skipnorm.verdicts.predictions import Band, Identity
+from skipnorm.verdicts.predictions import Band, Equivalent, Identity
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def cases(claim: Claim, evidence: xr.Dataset) -> list[Case]:
         target = _target(claim, evidence, row)
         _check_scale(claim, values, target)
         band = claim.prediction.band(target)
-        found.append(Case(name, values, int(gone.sum()), target, band, _vanished(evidence, row)))
+        vanished = _vanished(evidence, row) if _may_be_ratio(claim, values) else 0
+        found.append(Case(name, values, int(gone.sum()), target, band, vanished))
     return found
 
 
@@ -88,7 +89,7 @@ def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.Data
     had been recorded and had not diverged; the NaN of a trial that diverged stays.
     """
     nothing = xr.zeros_like(effect, dtype=bool)
-    if RECORDED not in evidence or bool(evidence[RECORDED].all()):
+    if RECORDED not in evidence or bool(evidence[RECORDED].all()) or not bool(effect.isnull().any()):
         return nothing
     ran = evidence[RECORDED]
     filled = evidence.assign(
@@ -99,6 +100,12 @@ def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.Data
         }
     ).assign({RECORDED: xr.ones_like(ran, dtype=bool)})
     return nothing | (effect.isnull() & _measure(claim, filled).notnull())
+
+
+def _may_be_ratio(claim: Claim, values: np.ndarray) -> bool:
+    """A difference can be 0 as well, and says so: by a margin around 0, or by an effect below it."""
+    margin = isinstance(claim.prediction, Equivalent) and claim.prediction.margin is not None
+    return claim.scale == "log" or not (margin or bool((values < 0).any()))
 
 
 def _vanished(evidence: xr.Dataset, row: xr.DataArray) -> int:
