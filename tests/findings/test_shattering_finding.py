@@ -1,8 +1,11 @@
 """Published and derived laws of shattered gradients, met by the quick study. About a minute.
 
 Truth: Balduzzi et al. 2017 where their assumption holds, the arc-cosine kernel where it does not; and the table of
-the calibration (40 draws for the line), each number within the errors of both.
+the calibration (40 draws for the line), each number within the errors of both. Of networks that are not taught: how
+learners end is no law, and is left to the inquiry itself.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +18,8 @@ from skipnorm.verdicts import judge
 pytestmark = pytest.mark.slow
 
 INQUIRY = load("shattering")
-CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
+LEARNED = ("performance", "momentum", "batches")
+CLAIMS = {claim.name: claim for claim in INQUIRY.claims if claim.figure not in LEARNED}
 REFUTED = {
     "plain-gradients-are-white",
     "halved-by-plain-layers",
@@ -47,7 +51,9 @@ TABLE = {  # ACF(1), ACF(5), ACF(15)
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shattering")
-    return run(INQUIRY.study("quick"), folder, progress="off")
+    whole = INQUIRY.study("quick")
+    untaught = {name: each for name, each in whole.variants.items() if each.seeds is None}
+    return run(replace(whole, variants=untaught), folder, progress="off")
 
 
 @pytest.mark.parametrize("name", sorted(set(CLAIMS) - REFUTED - TOO_FEW))

@@ -24,7 +24,7 @@ _BOTH = (SHALLOW, DEEP)
 
 def _depths(
     plain: tuple[int, ...], normed: tuple[int, ...], residual: tuple[int, ...]
-) -> Mapping[str, tuple[int, ...]]:
+) -> dict[str, tuple[int, ...]]:
     return {
         "plain": plain,
         "plain BN": normed,
