@@ -284,6 +284,7 @@ def world(evidence):
     )
     for name, length in zip(effects.NETWORKS, effects.path_lengths(made).values, strict=True):
         made = put(made, "path_length", length, variant=f"paths: {name}")
+        made = put(made, "path_share", 0.5 ** np.arange(4), variant=f"paths: {name}")
     return made
 
 
@@ -317,6 +318,9 @@ REFUTING = {
     "dropout-and-no-shortcut-fail": score("test_accuracy", 0.9, "dropout"),
     "an-open-gate-hardly-matters": score("test_accuracy", 0.8, "shortcut gate"),
     "no-order-in-shallow-networks": score("test_accuracy", 0.85, "shallow half"),
+    "paths-are-a-geometric-series": puts(
+        {("paths: SkipInit", "path_share"): effects.path_law("SkipInit", 3)}
+    ),
     "path-lengths": puts({("paths: SkipInit", "path_length"): 1.5}),
     "training-keeps-the-shortcut-share": puts({("identity", "shortcut_share"): 0.5}),
 }

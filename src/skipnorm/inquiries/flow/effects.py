@@ -16,6 +16,7 @@ __all__ = [
     "NETWORKS",
     "accuracy",
     "behind",
+    "bend_of_shares",
     "branch_odds",
     "end",
     "half_rate",
@@ -119,6 +120,16 @@ def path_lengths(evidence: xr.Dataset) -> xr.DataArray:
 def measured_lengths(evidence: xr.Dataset) -> xr.DataArray:
     """The measured length of each network's paths."""
     return cases({name: start(evidence, f"paths: {name}", "path_length") for name in NETWORKS})
+
+
+def bend_of_shares(evidence: xr.Dataset) -> xr.DataArray:
+    """By what the share grows from paths of 0 branches to paths of 1, over the same from 1 to 2."""
+    found = {}
+    for name in NETWORKS[1:]:  # without norm the shortest paths are too rare to be met
+        share = start(evidence, f"paths: {name}", "path_share")
+        none, one, two = (share.sel(length=length, drop=True) for length in range(3))
+        found[name] = one**2 / (none * two)
+    return cases(found)
 
 
 def share_law(blocks: int) -> np.ndarray:

@@ -20,6 +20,7 @@ _ORDER, _PATHS, _IDENTITY = (
 )
 _VEIT = "Veit et al. 2016"
 _RUNNING = "Batch norm keeps the running statistics of the whole network."
+_LINEAR = "Stem and head alone, a linear classifier, answer these digits nearly as well as the SkipInit network does."
 _CALIBRATED = "Derived from 12-block perceptrons measured before this inquiry was written"
 
 Effect = Callable[[xr.Dataset], xr.DataArray]
@@ -184,6 +185,7 @@ SEVERAL = (
         prediction=AtMost(0.05),
         figure="several",
         topic=_SEVERAL,
+        caveats=(_LINEAR,),
     ),
     Claim(
         name="batch-norm-does-not-stand-half",
