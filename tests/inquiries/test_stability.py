@@ -8,17 +8,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from tests.inquiries.theoretical_world import END, SEEDS, world
 
 from skipnorm.errors import NetworkError
 from skipnorm.inquiries import CATALOGUE, load
 from skipnorm.inquiries.stability.closed import formula_errors
-from skipnorm.inquiries.stability.depth import CHANCE
+from skipnorm.inquiries.stability.depth import CHANCE, final_loss
 from skipnorm.inquiries.stability.effects import along
 from skipnorm.inquiries.stability.isometry import IsometrySize, spectra
 from skipnorm.inquiries.stability.populations import OnePerSample, SideBySide
 from skipnorm.inquiries.stability.readings import PROBES, residual_stream, sizes
 from skipnorm.inquiries.stability.slopes import mean_derivatives
 from skipnorm.inquiries.stability.stacks import Stacked
+from skipnorm.inquiries.stability.steadiness import learnt, moved_less
 from skipnorm.inquiries.stability.study import FULL, QUICK, Size, study_of
 from skipnorm.networks.recipe import OneLayer, Perceptron
 from skipnorm.report import Section, write_page
@@ -28,6 +31,7 @@ from skipnorm.tasks import Gaussian
 from skipnorm.verdicts import judge
 
 INQUIRY = load("stability")
+CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
 TINY = Size(
     seeds=2,
     batches=(8,),
@@ -137,8 +141,9 @@ def test_a_stack_has_the_variances_it_was_told():
     block = Perceptron(stem=False, head=False, depth=1, width=200, activation="tanh")
     stack = Stacked(block, depth=3, weight_variance=1.761, bias_variance=0.05).build(seed=3)
     for layer in (stack.blocks[0].weight, stack.blocks[2].weight):
-        assert float(layer.weight.var()) * 200 == pytest.approx(1.761, rel=0.03)
-        assert float(layer.bias.square().mean()) == pytest.approx(0.05, rel=0.35)
+        weight, bias = layer.weight.detach(), layer.bias.detach()
+        assert float(weight.var()) * 200 == pytest.approx(1.761, rel=0.03)
+        assert float(bias.square().mean()) == pytest.approx(0.05, rel=0.35)
     assert not torch.equal(stack.blocks[0].weight.weight, stack.blocks[1].weight.weight)
 
 
@@ -176,7 +181,7 @@ def test_the_printed_formulas_are_other_numbers():
     chain = Perceptron(
         stem=False, head=False, bias=False, activation="sigmoid", depth=2, width=1
     ).build(0, dtype=torch.float64)
-    x, y = torch.tensor([[0.7]]).double(), torch.tensor([[0.2]]).double()
+    x, y = (torch.tensor([[value]], dtype=torch.float64) for value in (0.7, 0.2))
     w1, w2 = (parameter.item() for parameter in chain.parameters())
 
     def s(z):
@@ -224,6 +229,31 @@ def test_a_normed_batch_has_one_jacobian_with_two_zeros_a_channel():
     assert float(found["mean_squared_value"]) == pytest.approx(np.mean(values**2))
 
 
+def test_learners_are_read_at_their_own_best_rate():
+    evidence = world()
+    here = {"variant": "tanh learner", "rate": 0.1}
+    evidence["mean_derivative"].loc[here | {"step": END, "layer": range(1, 7)}] = 0.123
+    assert float(learnt(evidence, "tanh learner").isel(step=-1).max()) == pytest.approx(
+        0.4, rel=0.01
+    )
+    evidence["validation_loss"].loc[here] = 1e-6
+    assert float(learnt(evidence, "tanh learner").isel(step=-1).max()) == pytest.approx(0.123)
+    assert float(final_loss(evidence, "plain BN", 32).mean()) == pytest.approx(0.743, rel=0.01)
+
+
+def test_a_learner_that_diverges_everywhere_moves_nowhere_and_is_not_left_out():
+    evidence = world()
+    for name in ("training_loss", "validation_loss", "test_loss", "mean_derivative"):
+        evidence[name].loc[{"variant": "tanh BN learner", "seed": 0, "step": END}] = np.nan
+    gone = {"variant": "tanh BN learner", "seed": 0}
+    evidence["diverged_at"] = xr.full_like(evidence["gradient_error"], np.nan)
+    evidence["diverged_at"].loc[gone | {"rate": [0.03, 0.1]}] = 3.0
+    moved = moved_less(evidence)
+    assert np.isnan(moved.sel(seed=0))
+    assert int(moved.notnull().sum()) == SEEDS - 1
+    assert judge(CLAIMS["bn-steadies-derivatives-in-training"], evidence).ruling != "supported"
+
+
 def test_guessing_costs_the_logarithm_of_ten():
     assert pytest.approx(-np.log(0.1)) == CHANCE
 
@@ -255,6 +285,4 @@ def test_a_residual_stream_is_read_where_the_blocks_meet():
 
 
 def test_a_quantity_is_as_deep_as_its_variant():
-    from tests.inquiries.theoretical_world import world
-
     assert along(world(), "weight-norm-act", "mean_square").sizes["layer"] == 11

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import plotly.graph_objects as go
@@ -106,6 +107,11 @@ CLAIMS = (
 )
 
 
+def _geometric(slope: float, depth: int) -> Callable[[int], float]:
+    """So much per layer, from the last one back."""
+    return lambda layer: float(slope ** (depth - layer))
+
+
 def criticality(evidence: xr.Dataset) -> go.Figure:
     """The squared gradient along depth, below, at and above criticality, relative to the last layer."""
     names = {"ReLU ½": "small relu", "ReLU": "relu", "ReLU ×2": "double relu"}
@@ -117,12 +123,7 @@ def criticality(evidence: xr.Dataset) -> go.Figure:
         size = along(evidence, name, "gradient_mean_square")
         depth = depth_of(evidence, name)
         measured[label] = size / size.sel(layer=depth, drop=True)
-        slope = slopes[label]
-        lines[label] = line(
-            size["layer"].values,
-            lambda n, s=slope, d=depth: s ** (d - n),
-            "layer",  # type: ignore[misc]
-        )
+        lines[label] = line(size["layer"].values, _geometric(slopes[label], depth), "layer")
     return profile(
         measured,
         "layer",

@@ -60,9 +60,9 @@ def isometries(size: IsometrySize) -> dict[str, Variant]:
     wide: dict[str, Any] = {"width": size.width, "depth": max(size.depths)}
     batched: dict[str, Any] = {"width": size.normed_width, "depth": max(size.normed_depths)}
     batched["norm"] = "batch"
-    linear = {"activation": "identity"}
+    linear: dict[str, Any] = {"activation": "identity"}
     edge = _gaussian(size.edge_width, max(size.edge_depths), **linear)
-    found = {
+    found: dict[str, tuple[Stacked | Perceptron, int, tuple[int, ...]]] = {
         "J linear": (_gaussian(**wide, **linear), 1, size.depths),
         "J linear orthogonal": (_orthogonal(**wide, **linear), 1, size.depths),
         "J ReLU": (_gaussian(**wide), 1, size.depths),

@@ -83,13 +83,13 @@ def learnt(evidence: xr.Dataset, variant: str) -> xr.DataArray:
         at_rate = there.sel(rate=rate if rate > 0 else there["rate"].values[-1], drop=True)
         rows.append(at_rate if rate > 0 else at_rate * np.nan)
     whole = xr.concat(rows, "seed")
-    return whole.sel(step=_steps(whole)).dropna("layer", how="all")
+    return _ends(whole).dropna("layer", how="all")
 
 
-def _steps(values: xr.DataArray) -> list[int]:
-    """The first step and the last one at which anything was read."""
+def _ends(values: xr.DataArray) -> xr.DataArray:
+    """At the first step and the last one at which anything was read; other learners have other steps."""
     read = values["step"].values[values.notnull().any(["seed", "layer"]).values]
-    return [int(read[0]), int(read[-1])]
+    return values.sel(step=[read[0], read[-1]] if len(read) else values["step"].values[[0, -1]])
 
 
 def change(evidence: xr.Dataset, variant: str) -> xr.DataArray:
