@@ -215,6 +215,17 @@ def test_a_loss_over_the_grid_counts_divergence_as_a_guess():
     assert found.item() == pytest.approx((1.0 + 2 * math.log(10)) / 3)
 
 
+def test_families_are_not_taken_for_seeds(world):
+    """A run that diverged with seed 0 says nothing of the first family."""
+    where = {"variant": named("plain", "none", trained=True), "rate": RATE, "seed": 0}
+    diverged = world["diverged_at"].copy()
+    diverged.loc[where] = 1.0
+    half = np.arange(world.sizes["case"]) % 2
+    evidence = put(world, "census_norms", half, variant="census", rate=0.0)
+    verdict = judge(CLAIMS["most-have-norms"], evidence.assign(diverged_at=diverged))
+    assert verdict.effect == pytest.approx(half.mean(), abs=0.01)
+
+
 # Networks and data -------------------------------------------------------------------------------
 
 
@@ -256,11 +267,13 @@ def test_drift_and_likeness_are_those_of_a_pass_by_hand(kind, technique):
     _, _, found, along, loss = read(kind, technique)
     loss.backward()
     first, last = along[0], along[-1]
-    ratio = last.square().mean() / first.square().mean()
+    gradients = [first.grad.square().mean().item(), last.grad.square().mean().item()]
+    first, last = first.detach(), last.detach()
+    ratio = (last.square().mean() / first.square().mean()).item()
     assert found["signal_drift"].item() == pytest.approx(abs(math.log10(ratio)), rel=1e-6)
-    ratio = first.grad.square().mean() / last.grad.square().mean()
+    ratio = gradients[0] / gradients[1]
     assert found["gradient_drift"].item() == pytest.approx(abs(math.log10(ratio)), rel=1e-6)
-    rows = functional.normalize(last.detach().flatten(1))
+    rows = functional.normalize(last.flatten(1))
     off = (rows @ rows.T)[~torch.eye(len(rows), dtype=torch.bool)]
     assert found["sample_correlation"].item() == pytest.approx(off.mean().item(), abs=1e-6)
 

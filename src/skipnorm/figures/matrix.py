@@ -61,7 +61,7 @@ def matrix(
 def _checked(cells: xr.Dataset, rows: str, columns: str) -> xr.Dataset:
     for name in NEEDED:
         if name not in cells:
-            raise EvidenceError(f"a matrix needs {', '.join(NEEDED)}: {nearest(name, list(cells))}")
+            raise EvidenceError(f"a matrix needs {', '.join(NEEDED)}: {nearest(name, map(str, cells))}")
         if set(cells[name].dims) != {rows, columns}:
             found = tuple(map(str, cells[name].dims))
             raise EvidenceError(f"expected {name} over {rows!r} and {columns!r}, found {found}")

@@ -91,7 +91,7 @@ CORRECTIONS: tuple[Correction, ...] = (
                 "bn-causes-explosion",
                 "bn-relu-rate",
             )
-            + _shown("rescaling", "batch-explodes-most")
+            + _shown("identical", "gaussian-units", "shape-untouched")
         ),
     ),
     Correction(
@@ -101,6 +101,13 @@ CORRECTIONS: tuple[Correction, ...] = (
         "without any norm. What batch norm equalises are two moments over time and over units, and it makes the "
         "samples of a batch depend on each other, which weakens the first I. No source is known for the step to "
         "generalisation.",
+        _shown(
+            "identical",
+            "identical-without-norm",
+            "bn-couples-samples",
+            "less-identical-in-use",
+            "identity-does-not-tell",
+        ),
     ),
     Correction(
         "Others have shown that covariate shift does not affect performance, and that batch norm does not reduce it.",

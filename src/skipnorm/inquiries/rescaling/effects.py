@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+_NO_SEED = 1_000_000
+"""Families are numbered from here, where no study has seeds: a family has nothing to do with a run that diverged."""
+
 CHANCE = math.log(10)
 """The loss of a guess among ten classes, in nats."""
 
@@ -119,7 +122,7 @@ def moved(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
     )
     last = _ended(of(evidence, named(kind, technique, trained=True), "input_mean"))
     change, size = ((last - first) ** 2).mean("unit", skipna=False), (spread**2).mean("unit")
-    return at_best_rate(evidence, kind, technique, np.sqrt(change / size))
+    return at_best_rate(evidence, kind, technique, xr.DataArray(np.sqrt(change / size)))
 
 
 def _more(quantity: str) -> Callable[[xr.Dataset, str, str, str], xr.DataArray]:
@@ -184,4 +187,5 @@ def share_with(evidence: xr.Dataset, *counts: str) -> xr.DataArray:
     table = evidence.sel(variant="census", rate=0.0, drop=True).isel(seed=0, drop=True)
     total = sum((table[f"census_{name}"] for name in counts[1:]), table[f"census_{counts[0]}"])
     there = xr.DataArray(total.dropna("case") > 0).astype(float)
-    return xr.DataArray(there.values, {"seed": np.arange(there.size)}, "seed")
+    numbers = np.arange(there.size) + _NO_SEED
+    return xr.DataArray(there.values, {"seed": numbers}, "seed")
