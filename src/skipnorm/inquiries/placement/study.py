@@ -38,7 +38,8 @@ PLACEMENTS = (
 AFTER = "weight-act-norm"
 
 _RATES = (0.03, 0.1)
-_CONV_RATES = (0.1, 0.3)
+_CONV_RATES = (0.3, 1.0)
+_RESIDUAL_RATES = (0.1, 0.3)
 FROZEN_RATES = (0.03, 0.06, 0.12, 0.24)
 """By factors of two, since what is asked is where training stops being stable."""
 
@@ -101,6 +102,7 @@ def _convnets(size: Size) -> dict[str, Variant]:
             _CONV_RATES,
             task=Mnist1d(),
             batch=64,
+            schedule="cosine",
         )
         for place, order in (("before", None), ("after", AFTER))
     }
@@ -119,7 +121,13 @@ def _frozen(size: Size) -> dict[str, Variant]:
 def _residual(size: Size) -> dict[str, Variant]:
     """The five placements, trained."""
     return {
-        order: _taken(size, learner("residual BN", BLOCKS, order=order)) for order in PLACEMENTS
+        order: _taken(
+            size,
+            learner("residual BN", BLOCKS, order=order),
+            _RESIDUAL_RATES,
+            schedule="cosine",
+        )
+        for order in PLACEMENTS
     }
 
 
