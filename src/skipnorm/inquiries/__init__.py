@@ -79,8 +79,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "flow",
         "Do skips keep the gradient from vanishing?",
-        quick=40,
-        full=250,
+        quick=45,
+        full=240,
     ),
     Entry(
         "degradation",
@@ -91,14 +91,14 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "shattering",
         "Are gradients shattered with depth, and do skips mend them?",
-        quick=80,
-        full=400,
+        quick=100,
+        full=450,
     ),
     Entry(
         "lesions",
         "Are residual networks ensembles of shallow ones?",
-        quick=30,
-        full=200,
+        quick=32,
+        full=115,
     ),
     Entry(
         "rescaling",

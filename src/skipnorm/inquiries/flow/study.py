@@ -54,7 +54,7 @@ class Size:
 QUICK = Size()
 FULL = Size(
     seeds=len(SEEDS["full"]),
-    steps=100,
+    steps=80,
     rates=(0.03, 0.1, 0.3),
     width=128,
     path_blocks=16,
