@@ -90,9 +90,8 @@ def _teach(evidence, study, numbers):
         for word, factor in (("with", 1.0), ("without", WITHOUT_MOMENTUM)):
             variant = f"{name}, {word} momentum"
             if variant in study.variants:
-                ends = np.multiply.outer(
-                    loss * factor * noise, (1.0, 2.0)
-                )  # the second rate is worse
+                worse = (1.0, 2.0, 3.0)  # rate by rate
+                ends = np.multiply.outer(loss * factor * noise, worse)
                 for rate, ended in zip(study.variants[variant].rates, ends.T, strict=True):
                     end = {"variant": variant, "rate": rate, "step": 150}
                     evidence["training_loss"].loc[end] = ended

@@ -35,10 +35,12 @@ def performance(evidence: xr.Dataset) -> go.Figure:
     ceiling = 2 * float(there.max()) if len(there) else 1.0
     for index, (name, (remembered, loss)) in enumerate(points.items()):
         lost = np.isinf(loss.values)
-        _draw(figure, name, index, remembered.values[~lost], loss.values[~lost], "measured")
+        if not lost.all():
+            _draw(figure, name, index, remembered.values[~lost], loss.values[~lost], "measured")
         if lost.any():
             edge = np.full(lost.sum(), ceiling)
-            _draw(figure, name, index, remembered.values[lost], edge, "diverged")
+            label = f"{name}: diverged at every rate"
+            _draw(figure, label, index, remembered.values[lost], edge, "diverged")
     if len(there):
         figure.update_yaxes(**log_ticks(float(there.min()), ceiling))
     return figure
@@ -51,9 +53,7 @@ def _draw(
     figure.add_scatter(
         x=x,
         y=y,
-        name=f"{name}: diverged at every rate" if lost else name,
-        legendgroup=name,
-        showlegend=not lost,
+        name=name,
         mode="markers",
         marker={
             "color": series_colour(index).light,
