@@ -164,8 +164,10 @@ def framed(x_title: str, y_title: str, height: int) -> go.Figure:
     return figure
 
 
-def scene_over(x: tuple[float, float], y: tuple[float, float]) -> dict[str, object]:
-    """The layout of a scene over this part of the figure."""
+def scene_over(
+    x: tuple[float, float], y: tuple[float, float], away: float = 1.0
+) -> dict[str, object]:
+    """The layout of a scene over this part of the figure, seen from so many times the usual distance."""
     wall = {
         "backgroundcolor": "rgba(0,0,0,0)",
         "gridcolor": str(GRID),
@@ -182,7 +184,7 @@ def scene_over(x: tuple[float, float], y: tuple[float, float]) -> dict[str, obje
         "aspectmode": "manual",
         "aspectratio": {"x": 1, "y": 1, "z": 0.72},
         "camera": {
-            "eye": {"x": 1.25, "y": -1.35, "z": 0.85},
+            "eye": {"x": 1.25 * away, "y": -1.35 * away, "z": 0.85 * away},
             "center": {"x": 0, "y": 0, "z": -0.14},
         },
     }

@@ -25,6 +25,9 @@ WIDTH, GUTTER = 0.9, 0.08
 ROW, ABOVE, BELOW = 540, 44, 60
 """Pixels: of a surface with its map, above the first row, and below the last."""
 
+AWAY = 1.15
+"""Smaller scenes are seen from farther away, so that their labels have room."""
+
 MAPS = (0.07, 0.40)
 """Which part of a row's height its maps have, from below."""
 
@@ -120,7 +123,7 @@ def _place(
     mark = "" if index == 0 else str(index + 1)
     place = Place(f"scene{mark}", f"x{mark}", f"y{mark}", first=index == 0)
     span = relief.high - relief.low
-    scene = scene_over((left, right), (bottom + MAPS[1] * tall, top - 0.02 * tall))
+    scene = scene_over((left, right), (bottom + MAPS[1] * tall, top - 0.02 * tall), AWAY)
     heights = {"range": [relief.low - 0.02 * span, relief.high + 0.02 * span], **relief.ticks}
     scene["zaxis"] = {**dict(scene["zaxis"]), **heights}  # type: ignore[call-overload]
     ink = {"color": str(MUTED), "size": 12}

@@ -73,9 +73,7 @@ def frozen(evidence: xr.Dataset) -> go.Figure:
         label: along(evidence, name, "sharpness", case=case)
         for label, (name, case) in named.items()
     }
-    return profile(
-        found, "step", error="bars", log_y=True, x_title="update", y_title="largest eigenvalue"
-    )
+    return profile(found, "step", log_y=True, x_title="update", y_title="largest eigenvalue")
 
 
 def spectrum(evidence: xr.Dataset) -> go.Figure:
@@ -84,7 +82,6 @@ def spectrum(evidence: xr.Dataset) -> go.Figure:
     return profile(
         found,
         "eigenvalue",
-        error="bars",
         log_y=True,
         x_title="eigenvalue, from the largest",
         y_title="curvature",
@@ -161,7 +158,6 @@ def reach(evidence: xr.Dataset) -> go.Figure:
     return profile(
         found,
         "step",
-        error="bars",
         x_title="update",
         y_title="curvature over a step / Hessian's",
     )
@@ -175,7 +171,7 @@ def _along(
     **labels: object,
 ) -> go.Figure:
     found = {_short(name): along(evidence, name, quantity, **labels) for name in names}
-    return profile(found, "step", error="bars", log_y=True, x_title="update", y_title=title)
+    return profile(found, "step", log_y=True, x_title="update", y_title=title)
 
 
 def _strip(

@@ -29,7 +29,6 @@ def grid(evidence: xr.Dataset) -> go.Figure:
     return profile(
         found,
         "rate",
-        error="bars",
         log_x=True,
         log_y=True,
         x_title="learning rate",
@@ -90,7 +89,6 @@ def descent(evidence: xr.Dataset) -> go.Figure:
         found,
         "step",
         theory=theory,
-        error="bars",
         log_y=True,
         x_title="updates",
         y_title="largest eigenvalue",

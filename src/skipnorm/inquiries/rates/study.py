@@ -11,7 +11,7 @@ import numpy as np
 
 from skipnorm.inquiries.inquiry import Scale
 from skipnorm.inquiries.rates.readings import ending
-from skipnorm.inquiries.subjects import RATES, SEEDS, learner, taught
+from skipnorm.inquiries.subjects import RATES, SEEDS, learner, taught, teaching
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.study import Study, Variant
 from skipnorm.tasks import Digits
@@ -86,6 +86,7 @@ class Size:
     seeds: Sequence[int] = SEEDS["quick"]
     grid: tuple[float, ...] = GRID
     depth: int = 16
+    updates: int | None = None
     descent: int = 1600
     samples: int = 256
 
@@ -110,10 +111,12 @@ def study(scale: Scale) -> Study:
 
 def study_of(size: Size) -> Study:
     """The same comparisons at any size."""
+    fields = {} if size.updates is None else {"steps": size.updates}
     taught_ones = {
         family: taught(
             learner(family, size.depth),
             size.scale,
+            training=teaching(size.scale, **fields),
             rates=size.grid,
             probes=(ending,),
             batch=size.samples,
@@ -124,7 +127,10 @@ def study_of(size: Size) -> Study:
 
 
 def _descents(size: Size) -> dict[str, Variant]:
-    """Gradient descent on all samples at once: small tanh perceptrons, without and with BN."""
+    """Gradient descent on all samples at once: small tanh perceptrons, without and with BN.
+
+    The rate rises over the first eighth: at once, the larger one is above what the initial sharpness allows.
+    """
     shape: dict[str, Any] = {"depth": 1, "width": 32, "activation": "tanh", "initializer": "lecun"}
     names = {"descent": "none", "descent BN": "batch"}
     return {
@@ -132,7 +138,7 @@ def _descents(size: Size) -> dict[str, Variant]:
             Perceptron(norm=norm, **shape),
             FewDigits(flat=True),
             batch=500,
-            training=Training(steps=size.descent, batch=500),
+            training=Training(steps=size.descent, batch=500, warmup=size.descent // 8),
             rates=DESCENT_RATES,
             probes=(ending,),
         )
