@@ -35,7 +35,8 @@ CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
 TINY = Size(
     seeds=2,
     batches=(8,),
-    few_batches=(8,),
+    linear_batches=(8,),
+    tanh_batches=(8,),
     depth=10,
     width=12,
     residual_width=12,
@@ -60,7 +61,7 @@ TINY = Size(
         normed_depths=(1, 10),
     ),
     learners=1,
-    rates=(0.1,),
+    rates={"plain": (0.1,), "plain BN": (0.1,)},
     steps=1,
 )
 BLOCK = Perceptron(stem=False, head=False, bias=False, affine=False, eps=0.0, depth=1, width=6)

@@ -140,7 +140,7 @@ REFUTING = {
     "skips-keep-the-gradient": growing(GRADIENT, 1.2, "NF"),
     "bn-relu-rate": growing(GRADIENT, 1.03, "relu BN B=32"),
     "bn-linear-rate": growing(GRADIENT, 1.05, "linear BN B=8"),
-    "bn-tanh-between": growing(GRADIENT, 1 / relu_rate(8), "tanh BN B=8"),
+    "bn-tanh-between": growing(GRADIENT, 1 / relu_rate(32), "tanh BN B=32"),
     "bare-rates": growing(GRADIENT, 1.05, "large tanh"),
     "residual-bn-polynomial": growing(GRADIENT, 1 / 1.01, "residual BN"),
     "log-gain-mean": times("log_size_mean", 1.2, "He draws"),

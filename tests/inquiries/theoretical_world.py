@@ -161,7 +161,7 @@ SPECTRA = {  # near one and mean square by depth: 1, 4, 10, 20
 
 def _spectrum(variant):
     if variant == "J edge":
-        edges = {depth: (depth + 1) ** (depth + 1) / depth**depth for depth in (1, 2, 4)}
+        edges = {depth: (depth + 1) ** (depth + 1) / depth**depth for depth in (1, 2, 3)}
         return {"largest_square": edges}
     near, square = SPECTRA[variant]
     depths = (1, 4, 10, 20)[: len(near)]

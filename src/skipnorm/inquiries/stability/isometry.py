@@ -49,7 +49,7 @@ class IsometrySize:
     width: int = 64
     depths: tuple[int, ...] = (1, 4, 10, 20)
     edge_width: int = 500
-    edge_depths: tuple[int, ...] = (1, 2, 4)
+    edge_depths: tuple[int, ...] = (1, 2, 3)
     normed_width: int = 24
     normed_batch: int = 12
     normed_depths: tuple[int, ...] = (1, 4, 10)

@@ -96,7 +96,7 @@ CLAIMS = (
     Claim(
         name="fuss-catalan-edge",
         sentence="Its most stretched direction is stretched, squared, by (L + 1)^(L + 1) / L^L over L layers: 4, 6.75 "
-        "and 12.2 for 1, 2 and 4.",
+        "and 9.48 for 1, 2 and 3.",
         source="Derived: edge of the Fuss-Catalan law",
         side="derived",
         effect=edges,

@@ -49,7 +49,8 @@ class Size:
 
     seeds: int = 20
     batches: tuple[int, ...] = (8, 32, 128)
-    few_batches: tuple[int, ...] = (8, 32)
+    linear_batches: tuple[int, ...] = (8, 32)
+    tanh_batches: tuple[int, ...] = (32,)
     batch: int = 32
     width: int = 400
     depth: int = 20
@@ -74,7 +75,10 @@ class Size:
     scale: Scale = "quick"
     depths: tuple[int, ...] = (4, 32, 64)
     learners: int = len(SEEDS["quick"])
-    rates: tuple[float, ...] = RATES[:3]
+    #: Of the learners, by family.
+    rates: Mapping[str, tuple[float, ...]] = field(
+        default_factory=lambda: {"plain": (0.01, 0.03), "plain BN": (0.03, 0.1)}
+    )
     steps: int = 0
     #: Rates at the largest depth; none stands for those of the others.
     deepest_rates: Mapping[str, tuple[float, ...]] = field(
@@ -86,7 +90,8 @@ QUICK = Size()
 FULL = Size(
     seeds=30,
     batches=(8, 16, 32, 64, 128, 256),
-    few_batches=(8, 32, 128),
+    linear_batches=(8, 32, 128),
+    tanh_batches=(8, 32, 128),
     width=500,
     residual_width=400,
     residual_batch=400,
@@ -100,6 +105,7 @@ FULL = Size(
     isometry=IsometrySize(
         width=100,
         depths=(1, 2, 5, 10, 20),
+        edge_width=800,
         edge_depths=(1, 2, 3, 4),
         normed_width=32,
         normed_depths=(1, 2, 5, 10),
@@ -107,7 +113,7 @@ FULL = Size(
     scale="full",
     depths=(4, 16, 32, 64),
     learners=len(SEEDS["full"]),
-    rates=RATES,
+    rates={"plain": RATES, "plain BN": RATES},
     deepest_rates={},
 )
 
@@ -160,8 +166,8 @@ def _plain(size: Size) -> dict[str, Variant]:
         f"{name} BN B={batch}": (normed_stack(activation, batch), batch)
         for name, activation, batches in (
             ("relu", "relu", size.batches),
-            ("linear", "identity", size.few_batches),
-            ("tanh", "tanh", size.few_batches),
+            ("linear", "identity", size.linear_batches),
+            ("tanh", "tanh", size.tanh_batches),
         )
         for batch in sorted({*batches, size.batch})
     }
@@ -257,18 +263,20 @@ def _populations(size: Size) -> dict[str, Variant]:
 
 def _learners(size: Size) -> dict[str, Variant]:
     """Perceptrons on digits: how deep may they be? And tanh ones, whose derivatives are read."""
-    usual: dict[str, Any] = {"seeds": size.learners, "rates": size.rates}
+    usual: dict[str, Any] = {"seeds": size.learners}
     if size.steps:
         usual["training"] = teaching(size.scale, steps=size.steps)
     found = {}
     for depth in size.depths:
         for family in ("plain", "plain BN"):
             deepest = depth == max(size.depths)
-            grid = {"rates": size.deepest_rates[family]} if deepest and size.deepest_rates else {}
-            network = learner(family, depth)
-            found[f"{family}, {depth} blocks"] = taught(network, size.scale, **(usual | grid))
+            grid = (deepest and size.deepest_rates) or size.rates
+            found[f"{family}, {depth} blocks"] = taught(
+                learner(family, depth), size.scale, rates=grid[family], **usual
+            )
     for family, name in (("plain", "tanh learner"), ("plain BN", "tanh BN learner")):
         network = learner(family, TANH_DEPTH, activation="tanh", initializer="lecun")
-        read: dict[str, Any] = {"rates": TANH_RATES, "probes": mean_derivatives}
-        found[name] = taught(network, size.scale, **(usual | read))
+        found[name] = taught(
+            network, size.scale, rates=TANH_RATES, probes=mean_derivatives, **usual
+        )
     return found
