@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skipnorm.audit.arms import ORIGINAL, Arm
 from skipnorm.audit.audit import Audit
 from skipnorm.audit.budget import Purse, planned, seconds_of
-from skipnorm.audit.contest import Contest, Score
+from skipnorm.audit.contest import Contest
 from skipnorm.audit.finish import concluded
-from skipnorm.audit.lesions import lesions_of, loaded
+from skipnorm.audit.judging import Docket
+from skipnorm.audit.lesions import Lesions, lesions_of, loaded
 from skipnorm.audit.outset import default_rates, default_training, paced, scored_by
 from skipnorm.audit.subject import Subject, subject_of
 from skipnorm.errors import StudyError
@@ -87,50 +87,48 @@ def audit(
 
     Source: De & Smith 2020 and Zhang et al. 2019 (what may stand in for norms); Veit et al. 2016 (lesions).
     """
-    given = seconds_of(budget)
-    tell = say or (lambda text: None)
+    tell = say or _silent
+    purse = Purse(seconds_of(budget), clock, workers=_workers(executor))
     chosen = task_of(task)
-    purse = Purse(given, clock, workers=_workers(executor))
     subject = subject_of(build, chosen, groups, ignore, training)
     plan = training or default_training(subject.anatomy, chosen)
-    if device is not None:
-        plan = replace(plan, device=device)
-    score: Score = scored_by(subject.network, chosen)
+    plan = plan if device is None else replace(plan, device=device)
+    score = scored_by(subject.network, chosen)
     place = Path(folder) if folder else Path("runs") / f"audit-{_name(subject, chosen, plan)}"
     tell(f"{subject.anatomy.network}: {subject.anatomy.summary}; {len(subject.groups)} groups")
     paced(subject.network, chosen, plan, purse)
-    steps = training.steps if training else _steps_before(place)
     course = planned(
         subject.arms,
         subject.groups,
-        tuple(rates) if rates else default_rates(plan, training),
+        tuple(rates or default_rates(plan, training)),
         purse,
-        steps=steps,
+        steps=training.steps if training else _steps_before(place),
         most=len(seeds) if seeds else None,
     )
     _remember(place, course.steps)
-    contest = Contest(
-        subject.model, chosen, plan, score, place, purse, executor, progress, tell, probes=()
-    )
-    lesions = None
-    if checkpoint is not None:
-        tell(f"lesions of the checkpoint {checkpoint}")
-        trained = loaded(subject.model.build(0), checkpoint)
-        lesions = lesions_of(trained, chosen, subject.groups, subject.anatomy)
-    original = Arm(
-        ORIGINAL, "original", keeps=len(subject.anatomy.norms) + len(subject.anatomy.skips)
-    )
     bar = MARGINS[score] if margin is None else margin
-    return concluded(
+    docket = Docket(
         subject,
-        contest,
+        Contest(subject.model, chosen, plan, score, place, purse, executor, progress, tell),
         course,
-        original,
-        margin=bar if score == "accuracy" else math.log1p(bar),
-        seeds=tuple(seeds) if seeds else None,
-        lesions=lesions,
-        command=command,
+        bar if score == "accuracy" else math.log1p(bar),
+        tuple(seeds) if seeds else None,
     )
+    return concluded(docket, _lesions(subject, checkpoint, tell), command)
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def _lesions(
+    subject: Subject, checkpoint: str | Path | None, tell: Callable[[str], None]
+) -> Lesions | None:
+    if checkpoint is None:
+        return None
+    tell(f"lesions of the checkpoint {checkpoint}")
+    trained = loaded(subject.model.build(0), checkpoint)
+    return lesions_of(trained, subject.task, subject.groups, subject.anatomy)
 
 
 def _name(subject: Subject, task: Any, training: Training) -> str:

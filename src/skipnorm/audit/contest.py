@@ -61,7 +61,6 @@ class Contest:
     executor: Any = "in_process"
     progress: Any = "off"
     say: Say = lambda text: None
-    probes: Any = ("scores",)
     results: dict[str, dict[int, float]] = field(default_factory=dict)
     rounds: list[xr.Dataset] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -170,7 +169,7 @@ class Contest:
             f"{name}: {len(variants)} arms, {trials} trainings of {steps} updates, about "
             f"{self.purse.price(trials, steps):.0f} s; {self.purse.left:.0f} s of the budget are left"
         )
-        study = Study(name, variants, seeds=seeds, probes=self.probes, at=("end",))
+        study = Study(name, variants, seeds=seeds, probes=(), at=("end",))
         folder, begun = self.folder / name, self.purse.clock()
         before = _files(folder)
         found = run(study, folder, executor=self.executor, progress=self.progress, failures="keep")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skipnorm.audit.advice import Advice, code_of, simplest
-from skipnorm.audit.arms import NO_OP, ORIGINAL, Arm
+from skipnorm.audit.arms import NO_OP, ORIGINAL
 from skipnorm.audit.audit import Answer, Audit, Control, Trialled
-from skipnorm.audit.budget import Course, affordable
+from skipnorm.audit.budget import affordable
 from skipnorm.audit.contest import Contest, Tuned
 from skipnorm.audit.judging import Docket
 from skipnorm.audit.lesions import Lesions
@@ -29,53 +29,27 @@ if TYPE_CHECKING:
 __all__ = ["concluded"]
 
 
-def concluded(
-    subject: Subject,
-    contest: Contest,
-    course: Course,
-    original: Arm,
-    *,
-    margin: float,
-    seeds: tuple[int, ...] | None,
-    lesions: Lesions | None,
-    command: str,
-) -> Audit:
+def concluded(docket: Docket, lesions: Lesions | None, command: str) -> Audit:
     """The whole contest, and what comes of it."""
-    docket = Docket(subject, contest, course, original, margin, seeds)
+    subject, contest = docket.subject, docket.contest
     initial, untested = _run(docket)
-    tuned = docket.tuned
-    arms = {arm.name: arm for arm in docket.judged}
-    trialled = {
-        name: Trialled(
-            name,
-            arm.role,
-            arm.what,
-            tuple(map(repr, arm.operations)),
-            tuned[name],
-            docket.standings[name],
-            _changes(initial, tuned, name, len(course.rates)),
-        )
-        for name, arm in arms.items()
-        if name in docket.standings
-    }
-    own = np.array([value for value in contest.results[ORIGINAL].values()], float)
-    finite = own[np.isfinite(own)]
-    spreads = [each.standing.smallest for each in trialled.values()]
+    trialled = _trialled(docket, initial)
+    level, noise = _own(contest)
     found = Audit(
         network=subject.anatomy.network,
         task=repr(subject.task),
         score=contest.score,
-        margin=margin,
-        answers=tuple(_answers(subject, trialled, contest.score, margin)),
+        margin=docket.margin,
+        answers=tuple(_answers(docket, trialled)),
         additions=tuple(each for each in trialled.values() if each.role == "addition"),
         control=_control(subject, contest),
-        advice=_advice(subject, contest, docket, margin),
-        level=float(finite.mean()) if len(finite) else math.nan,
-        noise=float(finite.std(ddof=1)) if len(finite) > 1 else math.nan,
-        smallest=_middle(spreads),
-        course=_course(contest, course, docket),
-        left_out=(*subject.refused, *untested, *docket.stopped, *_failed(contest, arms)),
-        notes=tuple(_notes(subject, contest, tuned)),
+        advice=_advice(docket),
+        level=level,
+        noise=noise,
+        smallest=_middle([each.standing.smallest for each in trialled.values()]),
+        course=_course(docket),
+        left_out=(*subject.refused, *untested, *docket.stopped, *_failed(contest, trialled)),
+        notes=tuple(_notes(docket)),
         lint=linted(subject, contest.training.batch),
         lesions=lesions,
         anatomy=subject.anatomy,
@@ -84,10 +58,38 @@ def concluded(
         budget=contest.purse.budget,
         command=command,
         rounds=tuple(docket.rounds),
-        seconds_a_seed=contest.purse.price(2, course.steps),
+        seconds_a_seed=contest.purse.price(2, docket.course.steps),
     )
     _keep(found)
     return found
+
+
+def _trialled(docket: Docket, initial: Sequence[xr.Dataset]) -> dict[str, Trialled]:
+    """Every arm that was judged, by its name."""
+    rates = len(docket.course.rates)
+    return {
+        arm.name: Trialled(
+            arm.name,
+            arm.role,
+            arm.what,
+            tuple(map(repr, arm.operations)),
+            docket.tuned[arm.name],
+            docket.standings[arm.name],
+            _changes(initial, docket.tuned, arm.name, rates),
+        )
+        for arm in docket.judged
+        if arm.name in docket.standings
+    }
+
+
+def _own(contest: Contest) -> tuple[float, float]:
+    """Mean and standard deviation over seeds of the original's score, of the runs that did not diverge."""
+    values = np.array([*contest.results[ORIGINAL].values()], float)
+    known = values[np.isfinite(values)]
+    return (
+        float(known.mean()) if len(known) else math.nan,
+        float(known.std(ddof=1)) if len(known) > 1 else math.nan,
+    )
 
 
 def _run(docket: Docket) -> tuple[list[xr.Dataset], list[tuple[str, str]]]:
@@ -166,10 +168,8 @@ def guessing(task: Any) -> float:
     return float(torch.bincount(targets.flatten().clamp(min=0)).max()) / targets.numel()
 
 
-def _answers(
-    subject: Subject, trialled: dict[str, Trialled], score: str, margin: float
-) -> list[Answer]:
-    found = []
+def _answers(docket: Docket, trialled: dict[str, Trialled]) -> list[Answer]:
+    found, subject = [], docket.subject
     for group in subject.groups:
         mine = [arm.name for arm in subject.arms if arm.group == group.name]
         several = [trialled[name] for name in mine if name in trialled]
@@ -178,7 +178,7 @@ def _answers(
         if not removals:
             continue
         removal = removals[0]
-        why = reason(group, removal, score, margin)
+        why = reason(group, removal, docket.contest.score)
         found.append(Answer(group, removal.standing.ruling, removal, why, substitutes))
     return found
 
@@ -201,12 +201,12 @@ def _control(subject: Subject, contest: Contest) -> Control | None:
     return Control(subject.control.what, seeds, worst)
 
 
-def _advice(subject: Subject, contest: Contest, docket: Docket, margin: float) -> Advice | None:
+def _advice(docket: Docket) -> Advice | None:
     from skipnorm.audit.costs import costs_of
     from skipnorm.audit.variants import built
 
-    parts = len(subject.anatomy.norms) + len(subject.anatomy.skips)
-    arm = simplest(docket.judged, docket.standings, parts, margin)
+    subject, contest = docket.subject, docket.contest
+    arm = simplest(docket.judged, docket.standings, docket.parts, docket.margin)
     if arm is None:
         return None
     contest.say(f"costs of {arm.name!r} beside the original")
@@ -227,7 +227,8 @@ def _advice(subject: Subject, contest: Contest, docket: Docket, margin: float) -
     )
 
 
-def _course(contest: Contest, course: Course, docket: Docket) -> str:
+def _course(docket: Docket) -> str:
+    contest, course = docket.contest, docket.course
     seeds = len(contest.results.get(ORIGINAL, {}))
     training = contest.training
     return (
@@ -237,7 +238,7 @@ def _course(contest: Contest, course: Course, docket: Docket) -> str:
     )
 
 
-def _failed(contest: Contest, judged: dict[str, Arm]) -> list[tuple[str, str]]:
+def _failed(contest: Contest, judged: dict[str, Trialled]) -> list[tuple[str, str]]:
     return [
         (name, why)
         for name, why in contest.failures.items()
@@ -245,7 +246,8 @@ def _failed(contest: Contest, judged: dict[str, Arm]) -> list[tuple[str, str]]:
     ]
 
 
-def _notes(subject: Subject, contest: Contest, tuned: dict[str, Tuned]) -> list[str]:
+def _notes(docket: Docket) -> list[str]:
+    subject, contest, tuned = docket.subject, docket.contest, docket.tuned
     notes = [f"not seen: {note}" for note in subject.anatomy.unseen]
     best = tuned[ORIGINAL]
     if best.edge in ("lowest", "highest"):

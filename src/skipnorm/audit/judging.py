@@ -30,7 +30,6 @@ class Docket:
     subject: Subject
     contest: Contest
     course: Course
-    original: Arm
     margin: float
     seeds: tuple[int, ...] | None = None
     tuned: dict[str, Tuned] = field(default_factory=dict)
@@ -38,6 +37,16 @@ class Docket:
     stopped: list[tuple[str, str]] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)
     rounds: list[str] = field(default_factory=list)
+
+    @property
+    def original(self) -> Arm:
+        """The network as it is."""
+        return Arm(ORIGINAL, "original", keeps=self.parts)
+
+    @property
+    def parts(self) -> int:
+        """How many norms and skips it has."""
+        return len(self.subject.anatomy.norms) + len(self.subject.anatomy.skips)
 
     def wave(self, arms: Sequence[Arm], number: int) -> None:
         """Choose rates for these arms, and judge those that are worth it with the first seeds."""

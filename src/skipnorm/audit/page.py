@@ -14,7 +14,7 @@ from skipnorm.anatomy.sites import Skip
 from skipnorm.audit.advice import shown
 from skipnorm.audit.rulings import LOOKS
 from skipnorm.audit.wording import effect_words, interval_words, margin_words, more_words
-from skipnorm.figures.circuit import Mark, circuit
+from skipnorm.figures.circuit import SHADES, Mark, circuit
 from skipnorm.figures.contrast import Cell, contrast
 from skipnorm.figures.intervals import intervals
 from skipnorm.report import Section, write_page
@@ -64,7 +64,9 @@ def _rulings(audit: Audit) -> Section:
     }
     several = [answer.removal for answer in audit.answers if answer.removal is not None]
     if several:
-        figures["effects"] = intervals(_forest(several), x_title=_axis(audit))
+        figures["effects"] = intervals(
+            _forest(several, audit.margin), x_title=_axis(audit), looks=SHADES
+        )
         captions["effects"] = (
             "What the absence of each group costs, with its interval. Shaded: the margin within which it does not "
             "matter. A run that diverges lies at the edge."
@@ -124,13 +126,15 @@ def _narrowest(audit: Audit, site: str, kind: str) -> tuple[str, str]:
     return answer.ruling, f"{answer.group.name}: {answer.ruling}, {effect}"
 
 
-def _forest(several: Sequence[Trialled]) -> xr.Dataset:
+def _forest(several: Sequence[Trialled], margin: float) -> xr.Dataset:
     """As `figures.intervals` takes it: effects as what happens to the score's cost."""
     standings = [each.standing for each in several]
     columns: dict[str, list[Any]] = {
         "effect": [each.effect for each in standings],
         "low": [each.low for each in standings],
         "high": [each.high for each in standings],
+        "predicted_low": [-margin] * len(standings),
+        "predicted_high": [margin] * len(standings),
         "ruling": [each.ruling for each in standings],
     }
     return xr.Dataset(

@@ -6,11 +6,12 @@ Pure numbers: no torch, no files. An audit rules with this, and so does its simu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from skipnorm.verdicts import statistics
@@ -74,7 +75,7 @@ def alpha_at(seeds: int) -> float:
 
 
 def ruled(
-    effects: Mapping[str, Sequence[float]], margin: float, *, alpha: float | None = None
+    effects: Mapping[str, ArrayLike], margin: float, *, alpha: float | None = None
 ) -> dict[str, Standing]:
     """Every comparison of one family ruled on by its interval, at the level that Holm's procedure gives it.
 

@@ -28,7 +28,9 @@ def as_text(audit: Audit) -> str:
 
 
 def _table(audit: Audit) -> list[str]:
-    rows = [("group", "sites", "ruling", "without it", "interval", "seeds", "rate")]
+    rows: list[tuple[str, ...]] = [
+        ("group", "sites", "ruling", "without it", "interval", "seeds", "rate")
+    ]
     for answer in audit.answers:
         rows.append(_row(audit, answer))
     for each in [

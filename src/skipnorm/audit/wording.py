@@ -39,9 +39,8 @@ def effect_words(value: float, score: str) -> str:
 def interval_words(found: Standing, score: str) -> str:
     """The ends of an interval, in print, with the sign of what happens to the score."""
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        low = effect_words(found.low, score) if found.low == found.low else "unknown"
-        high = effect_words(found.high, score) if found.high == found.high else "unknown"
-        return low if low == high else f"{low} to {high}"
+        ends = [effect_words(end, score) for end in (found.low, found.high)]
+        return ends[0] if ends[0] == ends[1] else " to ".join(ends)
     if score == "accuracy":
         return f"{-found.high:+.3f} to {-found.low:+.3f}".replace("-", "−")
     low, high = (math.expm1(min(end, 50.0)) for end in (found.low, found.high))
@@ -69,19 +68,15 @@ def more_words(found: Standing, seconds: float) -> str:
     return f"about {found.more:.0f} more seeds, {minutes} min, would settle it"
 
 
-def reason(group: Group, removal: Trialled, score: str, margin: float) -> str:
+def reason(group: Group, removal: Trialled, score: str) -> str:
     """Why this ruling, in a sentence or two: what the absence costs, and which mechanisms changed."""
     found = removal.standing
-    told = f"without {_plural(group)}: {effect_words(found.effect, score)}"
+    told = f"without {group.name}: {effect_words(found.effect, score)}"
     if found.diverged:
-        told = f"without {_plural(group)} {found.diverged} of {found.seeds} runs diverge"
+        told = f"without {group.name} {found.diverged} of {found.seeds} runs diverge"
     changed = [change.sentence for change in removal.changes if change.sentence][:_SHOWN]
     if changed:
         return f"{told}; at initialisation {'; '.join(changed)}"
     if removal.changes:
         return f"{told}; no mechanism that is read at initialisation changes"
     return told
-
-
-def _plural(group: Group) -> str:
-    return group.name

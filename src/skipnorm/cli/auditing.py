@@ -16,45 +16,53 @@ from skipnorm.cli.questions import Where
 __all__ = ["audit"]
 
 
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="PKG.MODULE:BUILD",
+        help="a function of no arguments that returns a network, a recipe, or the name of a model of timm or "
+        "Hugging Face (timm:resnet18, hf:owner/model); the current directory can be imported from",
+    ),
+]
+Task = Annotated[
+    str, typer.Option(help="such as digits, or pkg.module:task (a DataLoader will do)")
+]
+Budget = Annotated[str, typer.Option(help="time to spend, such as 90s, 5m or 1h")]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="the smallest effect that matters: of accuracy (0.02), or a share of the loss (0.05)",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="trained weights, to be priced without training too")
+]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(help="whole, stages, families, single, or a glob over names of sites; repeat it"),
+]
+Ignored = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="sites that stay as they are; repeat it")
+]
+Plan = Annotated[str | None, typer.Option(help="pkg.module:training, an sn.Training of your own")]
+Device = Annotated[str | None, typer.Option(help="where to train, as torch names it")]
+On = Annotated[Where, typer.Option(help="where trainings run")]
+Out = Annotated[Path | None, typer.Option(help="a folder for evidence, code and page")]
+
+
 def audit(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="PKG.MODULE:BUILD",
-            help="a function of no arguments that returns a network, a recipe, or the name of a model of timm or "
-            "Hugging Face (timm:resnet18, hf:owner/model); the current directory can be imported from",
-        ),
-    ],
-    task: Annotated[
-        str, typer.Option(help="such as digits, or pkg.module:task (a DataLoader will do)")
-    ],
-    budget: Annotated[str, typer.Option(help="time to spend, such as 90s, 5m or 1h")] = "5m",
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="the smallest effect that matters: of accuracy (0.02), or a share of the loss (0.05)",
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="trained weights, to be priced without training too")
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="whole, stages, families, single, or a glob over names of sites; repeat it"
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="sites that stay as they are; repeat it"),
-    ] = None,
-    training: Annotated[
-        str | None, typer.Option(help="pkg.module:training, an sn.Training of your own")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="where to train, as torch names it")] = None,
-    on: Annotated[Where, typer.Option(help="where trainings run")] = Where.processes,
-    out: Annotated[Path | None, typer.Option(help="a folder for evidence, code and page")] = None,
+    target: Target,
+    task: Task,
+    budget: Budget = "5m",
+    margin: Margin = None,
+    checkpoint: Checkpoint = None,
+    group: Groups = None,
+    ignore: Ignored = None,
+    training: Plan = None,
+    device: Device = None,
+    on: On = Where.processes,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Which norms and skips of a network are load-bearing, found by taking them out.

@@ -1,5 +1,7 @@
 """The cases of a claim below one another: effect, interval, and the band that was predicted."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
@@ -16,7 +18,13 @@ RULING = {
 }
 
 
-def intervals(cases: xr.Dataset, *, x_title: str = "effect", log_x: bool = False) -> go.Figure:
+def intervals(
+    cases: xr.Dataset,
+    *,
+    x_title: str = "effect",
+    log_x: bool = False,
+    looks: Mapping[str, tuple[Colour, str]] = RULING,
+) -> go.Figure:
     """A forest plot: one row for every case, its interval against the predicted band.
 
     Args:
@@ -24,6 +32,7 @@ def intervals(cases: xr.Dataset, *, x_title: str = "effect", log_x: bool = False
             `Verdict.to_dataset()` gives them.
         x_title: what the effect is, with its unit.
         log_x: whether the effects' axis is logarithmic.
+        looks: colour and marker of each ruling, where there are others than of claims.
 
     Raises:
         EvidenceError: a variable is missing.
@@ -38,7 +47,9 @@ def intervals(cases: xr.Dataset, *, x_title: str = "effect", log_x: bool = False
     left, right = _limits(cases, log_x)
     _draw_predictions(figure, cases, left, right)
     for ruling in dict.fromkeys(cases["ruling"].values.tolist()):
-        _draw_cases(figure, cases.isel(case=cases["ruling"].values == ruling), ruling, left, right)
+        _draw_cases(
+            figure, cases.isel(case=cases["ruling"].values == ruling), ruling, left, right, looks
+        )
     ends = np.log10([left, right]) if log_x else np.array([left, right])
     ticks = log_ticks(left, right) if log_x else {}
     figure.update_xaxes(range=ends.tolist(), showgrid=True, **ticks)
@@ -78,9 +89,14 @@ def _draw_predictions(figure: go.Figure, cases: xr.Dataset, left: float, right: 
 
 
 def _draw_cases(
-    figure: go.Figure, cases: xr.Dataset, ruling: str, left: float, right: float
+    figure: go.Figure,
+    cases: xr.Dataset,
+    ruling: str,
+    left: float,
+    right: float,
+    looks: Mapping[str, tuple[Colour, str]],
 ) -> None:
-    colour, symbol = RULING.get(ruling, (MUTED, "circle"))
+    colour, symbol = looks.get(ruling, (MUTED, "circle"))
     effect = cases["effect"].values.astype(float)
     low, high = cases["low"].values.astype(float), cases["high"].values.astype(float)
     shown = np.clip(np.nan_to_num(effect, nan=right), left, right)
