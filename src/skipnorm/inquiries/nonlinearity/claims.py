@@ -139,7 +139,7 @@ TRAINING = (
         source="Yang et al. 2019, theorem 8",
         side="paper",
         effect=effects.small_gain_growth,
-        prediction=Near(effects.linear_growth(), 0.02, relative=True),
+        prediction=Near(effects.linear_growth(), 0.025, relative=True),
         scale="log",
         figure="growth",
         topic=_HARD,

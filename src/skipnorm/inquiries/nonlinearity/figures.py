@@ -25,8 +25,8 @@ def sigmoid(evidence: xr.Dataset) -> go.Figure:
     wide = np.arange(-20, 21) / 10
     measured = {
         "sigmoid": effects.started(evidence, "sigmoid BN", "curve"),
-        "pre-activations, trained": effects.settled(evidence, "sigmoid BN", "density"),
-        "without scale and shift": effects.settled(evidence, "sigmoid BN bare", "density"),
+        "pre-activations, with scale and shift": effects.settled(evidence, "sigmoid BN", "density"),
+        "pre-activations, without": effects.settled(evidence, "sigmoid BN bare", "density"),
     }
     lines = {
         "x, the essay's line": xr.DataArray(inner, {"x": inner}, "x"),
@@ -86,6 +86,7 @@ def use(evidence: xr.Dataset) -> go.Figure:
         common.cases(found),
         by="case",
         theory=predicted,
+        log_y=True,
         x_title="batch norm with or without scale and shift, at the start and trained",
         y_title="share of variance that a line leaves, mean over layers",
     )

@@ -37,7 +37,7 @@ SIGMOID_RATES = (0.03, 0.3, 3.0)
 """From far too small to far too large for a sigmoid network: nowhere between does it learn without norm."""
 
 _RATES = (0.03, 0.1, 0.3)
-GROWTH_BATCH = 64
+GROWTH_BATCH = 16
 
 
 @dataclass(frozen=True)
