@@ -80,6 +80,13 @@ def fitted(evidence: xr.Dataset, variant: str) -> xr.DataArray:
 
     For questions of how well a network can be fitted: on a thousand fixed samples the best of a few rates flatters by
     less than seeds differ, and a rate that is chosen on validation data stops short of it.
+    NaN where the grid of a seed was not run to its end.
+
+    >>> grid = {"variant": ["a", "b"], "seed": [0], "rate": [0.1, 1.0]}
+    >>> losses = xr.DataArray([[[0.5, np.nan]], [[np.nan, np.nan]]], grid, list(grid))
+    >>> evidence = xr.Dataset({"training_loss": losses})
+    >>> fitted(evidence, "a").item(), fitted(evidence, "b").item()
+    (0.5, inf)
     """
     from skipnorm.evidence.grids import costs_of
 
