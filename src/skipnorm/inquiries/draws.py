@@ -52,4 +52,4 @@ def mean_over_draws(
 
     networks = network if isinstance(network, nn.ModuleList) else [network]
     found = [read(each) for each in networks]
-    return {name: np.mean([each[name] for each in found], axis=0) for name in found[0]}
+    return {name: np.stack([each[name] for each in found]).mean(axis=0) for name in found[0]}

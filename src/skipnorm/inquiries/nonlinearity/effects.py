@@ -68,7 +68,7 @@ _BEHIND = (1, 3, 10, 20)
 """Behind how many layers co-activation is compared with its law."""
 
 
-def sigmoid_gap(intercept: float, slope: float) -> xr.DataArray:
+def sigmoid_gap(intercept: float, slope: float) -> Callable[[xr.Dataset], xr.DataArray]:
     """A function from evidence to the largest gap between the sigmoid and a line on (-1, 1)."""
 
     def effect(evidence: xr.Dataset) -> xr.DataArray:
@@ -93,8 +93,8 @@ def used(evidence: xr.Dataset, variant: str) -> xr.DataArray:
 
 def idle(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     """Share of a trained network's units that are dead or always on, mean over its layers, at its best rate."""
-    both = (settled(evidence, variant, name) for name in ("dead", "always_on"))
-    return sum(both).mean("layer")
+    dead, always = (settled(evidence, variant, name) for name in ("dead", "always_on"))
+    return (dead + always).mean("layer")
 
 
 def drawn(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
@@ -120,7 +120,7 @@ def settled(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
 
 def index(evidence: xr.Dataset) -> xr.DataArray:
     """The index of single layers, by activation and by gain or shift."""
-    found = {}
+    found: dict[str, xr.DataArray] = {}
     for name, settings in LAYERS.items():
         values = of(evidence, f"{name.lower()} layer", "index", rate=0.0)
         word = "shift" if name == "ReLU" else "gain"
@@ -128,9 +128,9 @@ def index(evidence: xr.Dataset) -> xr.DataArray:
     return cases(found)
 
 
-def index_law(_: xr.Dataset) -> xr.DataArray:
+def index_law(_: xr.Dataset | None) -> xr.DataArray:
     """The same as integrals over a Gaussian."""
-    found = {}
+    found: dict[str, float] = {}
     for name, settings in LAYERS.items():
         for at in settings:
             if name == "ReLU":

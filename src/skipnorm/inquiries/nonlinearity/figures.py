@@ -73,7 +73,8 @@ def index(evidence: xr.Dataset) -> go.Figure:
 
 def use(evidence: xr.Dataset) -> go.Figure:
     """The index in trained networks, with and without scale and shift."""
-    found, laws = {}, {}
+    found: dict[str, xr.DataArray] = {}
+    laws: dict[str, float] = {}
     for activation, name in effects.PAIRS.items():
         before = effects.started(evidence, f"{name} bare", "nonlinearity")
         found[f"{activation}, at the start"] = before.dropna("layer", how="all").mean("layer")

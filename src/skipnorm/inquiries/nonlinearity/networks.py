@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
 
     from skipnorm.studies.study import Buildable
 
@@ -63,7 +64,7 @@ class NormsOnly:
         return network
 
 
-def norms_of(network: torch.nn.Module) -> list[torch.nn.Module]:
+def norms_of(network: torch.nn.Module) -> list[_BatchNorm]:
     """The batch norms of a network, in order."""
     from torch.nn.modules.batchnorm import _BatchNorm
 

@@ -104,7 +104,7 @@ def growth(network: Any, batch: Any) -> xr.Dataset:
     return label({"growth": np.exp(mean_over_draws(read, network)["growth"])}, (_GROWTH,), {}, {})
 
 
-def passed(network: nn.Module, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def passed(network: Any, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Input and output of the activation of every block of a plain perceptron."""
     import torch
 
@@ -118,7 +118,7 @@ def passed(network: nn.Module, inputs: Tensor) -> Iterator[tuple[Tensor, Tensor]
                     yield before, x
 
 
-def gradient_sizes(network: nn.Module, batch: Any) -> np.ndarray:
+def gradient_sizes(network: Any, batch: Any) -> np.ndarray:
     """Mean square of the gradient behind every block, number 0 in front of the first; the loss a covector's."""
     import torch
 

@@ -76,7 +76,7 @@ def _learners(size: Size) -> dict[str, Variant]:
         training = teaching(size.scale, **steps)
         return taught(network, size.scale, training=training, batch=512, probes=probes, rates=rates)
 
-    sigmoid = {"depth": 6, "activation": "sigmoid", "initializer": "lecun"}
+    sigmoid: dict[str, Any] = {"depth": 6, "activation": "sigmoid", "initializer": "lecun"}
     return {
         "sigmoid": taken(learner("plain", **sigmoid), rates=SIGMOID_RATES),
         "sigmoid BN": taken(learner("plain BN", **sigmoid), units, live),
