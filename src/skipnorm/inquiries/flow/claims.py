@@ -49,15 +49,6 @@ def _direct(evidence: xr.Dataset) -> xr.DataArray:
     )
 
 
-def _broken(evidence: xr.Dataset) -> xr.DataArray:
-    return cases(
-        {
-            "ReLU after": start(evidence, "at start: ReLU after", "direct_cosine"),
-            "projection": start(evidence, "projection", "direct_cosine"),
-        }
-    )
-
-
 def _share_kept(evidence: xr.Dataset) -> xr.DataArray:
     share = end(evidence, "identity", "shortcut_share")
     law = effects.share_law(share.sizes["block"])
@@ -179,7 +170,7 @@ IDENTITY = (
         "such shortcuts has a cosine of at most 1/2 with the gradient at the output.",
         source="Derived; He et al. 2016, sections 2 and 3.1",
         side="counter",
-        effect=_broken,
+        effect=effects.broken,
         prediction=AtMost(0.5),
         figure="direct",
         topic=_IDENTITY,

@@ -18,6 +18,7 @@ __all__ = [
     "behind",
     "bend_of_shares",
     "branch_odds",
+    "broken",
     "end",
     "half_rate",
     "measured_lengths",
@@ -130,6 +131,16 @@ def bend_of_shares(evidence: xr.Dataset) -> xr.DataArray:
         none, one, two = (share.sel(length=length, drop=True) for length in range(3))
         found[name] = one**2 / (none * two)
     return cases(found)
+
+
+def broken(evidence: xr.Dataset) -> xr.DataArray:
+    """The direction of what comes back through shortcuts that are no identities, or with a ReLU behind them."""
+    return cases(
+        {
+            "ReLU after": start(evidence, "at start: ReLU after", "direct_cosine"),
+            "projection": start(evidence, "projection", "direct_cosine"),
+        }
+    )
 
 
 def share_law(blocks: int) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import xarray as xr
 
+from skipnorm.inquiries.effects import Effect
 from skipnorm.inquiries.lesions import effects
-from skipnorm.inquiries.lesions.effects import after, each, fall, half, read, whole
+from skipnorm.inquiries.lesions.effects import after, each, fall, half, read
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent
 
 __all__ = ["CLAIMS"]
@@ -23,41 +22,9 @@ _RUNNING = "Batch norm keeps the running statistics of the whole network."
 _LINEAR = "Stem and head alone, a linear classifier, answer these digits nearly as well as the SkipInit network does."
 _CALIBRATED = "Derived from 12-block perceptrons measured before this inquiry was written"
 
-Effect = Callable[[xr.Dataset], xr.DataArray]
-
-
-def _one_fall(evidence: xr.Dataset) -> xr.DataArray:
-    return each(lambda v: whole(evidence, v) - read(evidence, v, "deletion_accuracy").mean("layer"))
-
-
-def _dispensable(evidence: xr.Dataset) -> xr.DataArray:
-    def share(variant: str) -> xr.DataArray:
-        lost = whole(evidence, variant) - read(evidence, variant, "deletion_accuracy")
-        return (abs(lost) <= 0.01 + 1e-9).astype(float).mean("layer")
-
-    return each(share)
-
 
 def _plain_after_one(evidence: xr.Dataset) -> xr.DataArray:
     return read(evidence, "plain BN", "deletion_accuracy").mean("layer")
-
-
-def _sum_of_prices(number: Callable[[xr.Dataset], int]) -> Effect:
-    """The price of deleting several blocks over so many times the mean price of one."""
-
-    def effect(evidence: xr.Dataset) -> xr.DataArray:
-        one = read(evidence, "residual BN", "deletion_price").mean("layer")
-        return after(evidence, "residual BN", "lesion_price", number(evidence)) / (
-            number(evidence) * one
-        )
-
-    return effect
-
-
-def _mended(evidence: xr.Dataset) -> xr.DataArray:
-    many = half(evidence)
-    kept = fall(evidence, "residual BN", "mended_accuracy", many)
-    return kept / fall(evidence, "residual BN", "lesion_accuracy", many)
 
 
 def _swapped_fall(evidence: xr.Dataset) -> xr.DataArray:
@@ -90,7 +57,7 @@ ONE = (
         sentence="Deleting one block of a trained residual network costs at most 3 points of test accuracy on average.",
         source=f"{_VEIT}, section 4.1",
         side="paper",
-        effect=_one_fall,
+        effect=effects.one_fall,
         prediction=AtMost(0.03),
         figure="one",
         topic=_ONE,
@@ -102,7 +69,7 @@ ONE = (
         "more than a point.",
         source=f"{_VEIT}, figure 3",
         side="paper",
-        effect=_dispensable,
+        effect=effects.dispensable,
         prediction=AtLeast(0.5),
         figure="one",
         topic=_ONE,
@@ -155,7 +122,7 @@ SEVERAL = (
         "of 1.5.",
         source=f"{_VEIT}, section 4",
         side="paper",
-        effect=_sum_of_prices(lambda _: 2),
+        effect=effects.sum_of_prices(lambda _: 2),
         prediction=Equivalent(factor=1.5),
         scale="log",
         figure="several",
@@ -168,7 +135,7 @@ SEVERAL = (
         "much as all of them alone.",
         source=_CALIBRATED,
         side="derived",
-        effect=_sum_of_prices(half),
+        effect=effects.sum_of_prices(half),
         prediction=AtLeast(2),
         scale="log",
         figure="several",
@@ -204,7 +171,7 @@ SEVERAL = (
         "re-estimated after the lesion at most half of the fall remains.",
         source="Derived: running statistics are those of the undamaged network",
         side="derived",
-        effect=_mended,
+        effect=effects.mended,
         prediction=AtMost(0.5),
         scale="log",
         figure="several",

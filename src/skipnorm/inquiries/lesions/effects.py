@@ -7,19 +7,23 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from skipnorm.inquiries.effects import cases
+from skipnorm.inquiries.effects import Effect, cases
 from skipnorm.inquiries.lesions.study import RESIDUAL
 
 __all__ = [
     "after",
     "curve",
     "disorder",
+    "dispensable",
     "each",
     "early_first",
     "fall",
     "half",
     "largest_step",
+    "mended",
+    "one_fall",
     "read",
+    "sum_of_prices",
     "whole",
 ]
 
@@ -88,6 +92,40 @@ def disorder(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     return _spearman(
         1 - kept, 1 - read(evidence, variant, "permutation_accuracy"), ["case", "draw"]
     )
+
+
+def one_fall(evidence: xr.Dataset) -> xr.DataArray:
+    """By how much accuracy falls without one block, on average over blocks."""
+    return each(lambda v: whole(evidence, v) - read(evidence, v, "deletion_accuracy").mean("layer"))
+
+
+def dispensable(evidence: xr.Dataset) -> xr.DataArray:
+    """The share of blocks without which accuracy changes by a point at most."""
+
+    def share(variant: str) -> xr.DataArray:
+        lost = whole(evidence, variant) - read(evidence, variant, "deletion_accuracy")
+        return (abs(lost) <= 0.01 + 1e-9).astype(float).mean("layer")
+
+    return each(share)
+
+
+def sum_of_prices(number: Callable[[xr.Dataset], int]) -> Effect:
+    """The price of deleting several blocks over so many times the mean price of one."""
+
+    def effect(evidence: xr.Dataset) -> xr.DataArray:
+        one = read(evidence, "residual BN", "deletion_price").mean("layer")
+        return after(evidence, "residual BN", "lesion_price", number(evidence)) / (
+            number(evidence) * one
+        )
+
+    return effect
+
+
+def mended(evidence: xr.Dataset) -> xr.DataArray:
+    """What is left of the fall, with half of the blocks deleted, once statistics are re-estimated."""
+    many = half(evidence)
+    kept = fall(evidence, "residual BN", "mended_accuracy", many)
+    return kept / fall(evidence, "residual BN", "lesion_accuracy", many)
 
 
 def _spearman(one: xr.DataArray, other: xr.DataArray, over: list[str]) -> xr.DataArray:
