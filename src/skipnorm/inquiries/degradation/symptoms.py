@@ -49,8 +49,8 @@ def growth_at_both_ends(evidence: xr.Dataset) -> xr.DataArray:
     """How much the gradient grows towards the first block, at initialisation and after training."""
     return cases(
         {
-            "at initialisation": growth(evidence, "plain BN"),
-            "trained": growth(evidence, "plain BN", trained=True),
+            "initialisation": growth(evidence, "plain BN"),
+            "after training": growth(evidence, "plain BN", trained=True),
         }
     )
 
@@ -74,8 +74,8 @@ CLAIMS = (
     ),
     Claim(
         name="deeper-trains-worse",
-        sentence="It performs worse in training: the training loss of 32 blocks or more is 20 times that of 4 or more, "
-        "with and without norm.",
+        sentence="It performs worse in training: the training loss of 32 blocks or more is at least 20 times that "
+        "of 4, with and without norm.",
         source=f"{_HE}, figure 1; the factor from a calibration",
         side="paper",
         effect=lost_in_training,
