@@ -17,15 +17,17 @@ __all__ = [
     "beyond_chance",
     "correlation",
     "ended",
+    "generalised",
     "initial",
     "moved",
     "read",
     "shared_rank",
-    "tested",
 ]
 
 MEASURES: tuple[str, ...] = ("batches", "units", "test", "time")
 """The senses of identically distributed; `gaussian` is about a shape."""
+
+_HOW = ("recorded", "diverged_at", "last_step")
 
 
 def read(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
@@ -80,9 +82,10 @@ def at_bar(evidence: xr.Dataset, variant: str, values: xr.DataArray) -> xr.DataA
     return xr.DataArray(found, {"seed": losses["seed"].values}, "seed")
 
 
-def tested(evidence: xr.Dataset, variant: str) -> xr.DataArray:
+def generalised(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     """The test loss where the training loss comes down to the bar: infinite where the run diverged."""
-    diverged = ~np.isfinite(outcomes(evidence.sel(variant=[variant]), "training_loss"))
+    names = [name for name in ("training_loss", *_HOW) if name in evidence]
+    diverged = ~np.isfinite(outcomes(evidence[names].sel(variant=[variant]), "training_loss"))
     rate = NOISY_RATE if variant == NOISY else RATE
     lost = diverged.sel(variant=variant, rate=rate, drop=True)
     found = at_bar(evidence, variant, read(evidence, variant, "test_loss"))
@@ -101,7 +104,7 @@ def degree(evidence: xr.Dataset, variant: str, measure: str) -> xr.DataArray:
 def correlation(evidence: xr.Dataset, measure: str) -> xr.DataArray:
     """Rank correlation, over the learners of a seed, of distance from identical with the test loss at the bar."""
     apart = _table([degree(evidence, name, measure) for name in LEARNERS])
-    return _ranked(apart, _table([tested(evidence, name) for name in LEARNERS]))
+    return _ranked(apart, _table([generalised(evidence, name) for name in LEARNERS]))
 
 
 def shared_rank(evidence: xr.Dataset, learners: Sequence[str] = LEARNERS) -> xr.DataArray:
@@ -110,7 +113,9 @@ def shared_rank(evidence: xr.Dataset, learners: Sequence[str] = LEARNERS) -> xr.
         _ranks(_table([degree(evidence, name, measure) for name in learners]))
         for measure in MEASURES
     ]
-    return _ranked(np.mean(ranks, axis=0), _table([tested(evidence, name) for name in learners]))
+    return _ranked(
+        np.mean(ranks, axis=0), _table([generalised(evidence, name) for name in learners])
+    )
 
 
 def _table(rows: Sequence[xr.DataArray]) -> np.ndarray:
@@ -127,11 +132,13 @@ def _ranks(table: np.ndarray) -> np.ndarray:
 
 
 def _ranked(first: np.ndarray, second: np.ndarray) -> xr.DataArray:
-    """Spearman's correlation over the learners of each seed that have both numbers."""
-    from scipy.stats import spearmanr
-
-    rows = zip(first, second, strict=True)
-    found = [float(spearmanr(one, two, nan_policy="omit").statistic) for one, two in rows]
+    """Spearman's correlation over the learners of each seed that have both numbers; NaN for fewer than three."""
+    found = []
+    for one, two in zip(first, second, strict=True):
+        both = ~(np.isnan(one) | np.isnan(two))
+        ranks = _ranks(np.stack([one[both], two[both]]))
+        varies = both.sum() > 2 and bool((np.ptp(ranks, axis=1) > 0).all())
+        found.append(float(np.corrcoef(ranks)[0, 1]) if varies else float("nan"))
     return xr.DataArray(found, {"seed": list(range(len(found)))}, "seed")
 
 

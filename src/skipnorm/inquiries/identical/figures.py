@@ -13,11 +13,11 @@ from skipnorm.inquiries.identical.effects import (
     MEASURES,
     beyond_chance,
     correlation,
+    generalised,
     initial,
     moved,
     read,
     shared_rank,
-    tested,
 )
 from skipnorm.inquiries.identical.readings import READINGS
 from skipnorm.inquiries.identical.shape import shared_rank_without
@@ -52,7 +52,7 @@ def generalisation(evidence: xr.Dataset) -> go.Figure:
 
 def bar(evidence: xr.Dataset) -> go.Figure:
     """The test loss of every learner at equal training loss."""
-    rows = cases({name: tested(evidence, name) for name in (*LEARNERS, NOISY)})
+    rows = cases({name: generalised(evidence, name) for name in (*LEARNERS, NOISY)})
     return strip(rows, "case", log_y=True, x_title="learner", y_title="test loss, training at 0.05")
 
 

@@ -7,10 +7,10 @@ import xarray as xr
 from skipnorm.inquiries.effects import cases
 from skipnorm.inquiries.identical.effects import (
     ended,
+    generalised,
     initial,
     read,
     shared_rank,
-    tested,
 )
 from skipnorm.inquiries.identical.study import BY_BATCH, LEARNERS, NOISY
 from skipnorm.inquiries.shift.readings import PLACES
@@ -77,7 +77,7 @@ def loss_ratio_at_the_bar(evidence: xr.Dataset) -> xr.DataArray:
     """The test loss with batch norm over that without, at equal training loss."""
     return cases(
         {
-            name: tested(evidence, f"{name} BN") / tested(evidence, name)
+            name: generalised(evidence, f"{name} BN") / generalised(evidence, name)
             for name in ("plain", "residual")
         }
     )
@@ -91,7 +91,7 @@ def noise_is_apart(evidence: xr.Dataset) -> xr.DataArray:
 
 def noisy_test_loss(evidence: xr.Dataset) -> xr.DataArray:
     """The test loss with that noise over that without, at equal training loss."""
-    return tested(evidence, NOISY) / tested(evidence, "plain BN")
+    return generalised(evidence, NOISY) / generalised(evidence, "plain BN")
 
 
 CLAIMS = (

@@ -11,7 +11,7 @@ from skipnorm.inquiries.identical.readings import alike, by_depth, coupling, two
 from skipnorm.inquiries.inquiry import Scale
 from skipnorm.inquiries.shift.networks import Noised
 from skipnorm.inquiries.shift.readings import inputs
-from skipnorm.inquiries.subjects import FAMILIES, SEEDS, TASK, learner, taught
+from skipnorm.inquiries.subjects import FAMILIES, SEEDS, TASK, learner, taught, teaching
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.study import Study, Variant
 
@@ -54,6 +54,7 @@ class Size:
 
     seeds: range = SEEDS["quick"]
     scale: Scale = "quick"
+    steps: int = 150
     depth: int = 4
     initial_depth: int = 16
     draws: int = 4
@@ -62,7 +63,7 @@ class Size:
 
 SIZES: Mapping[Scale, Size] = {
     "quick": Size(),
-    "full": Size(seeds=SEEDS["full"], scale="full"),
+    "full": Size(seeds=SEEDS["full"], scale="full", steps=300),
 }
 
 
@@ -106,7 +107,8 @@ def study_of(size: Size) -> Study:
 
 
 def _learners(size: Size) -> dict[str, Variant]:
-    make = partial(taught, scale=size.scale, batch=256, rates=(RATE,))
+    training = teaching(size.scale, steps=size.steps)
+    make = partial(taught, scale=size.scale, training=training, batch=256, rates=(RATE,))
     exact: dict[str, tuple[Any, ...]] = {
         "plain": (coupling,),
         "plain LN": (coupling,),
@@ -144,4 +146,5 @@ def _initial(size: Size) -> dict[str, Variant]:
         )
         for activation in ("relu", "tanh")
         for name, norm in (("", "none"), (" BN", "batch"), (" LN", "layer"))
+        if (activation, norm) != ("tanh", "layer")
     }

@@ -97,7 +97,8 @@ def taught(evidence: xr.Dataset, variant: str) -> xr.DataArray:
 
 def _with_batch_loss(evidence: xr.Dataset, variant: str) -> xr.Dataset:
     """The variant with the mean loss of its last batches, as they were seen in training: noise included."""
-    part = evidence.sel(variant=[variant])
+    names = ("loss_curve", "recorded", "diverged_at", "last_step")
+    part = evidence[[name for name in names if name in evidence]].sel(variant=[variant])
     last = part["loss_curve"].dropna("update", how="all").isel(update=-1, drop=True)
     return part.assign({_BATCHES: last})
 

@@ -16,7 +16,7 @@ _MATTERS = "Does shift matter to training?"
 _OUTPUT = "What becomes of a shift of early layers?"
 _PAGE = "Page 2019, How to train your ResNet 7"
 _LARGE = 0.3
-_BEST = "Mean loss of the last batches in training, noise included; each network at its best of three rates for that loss."
+_BEST = "Loss of the last batches in training, noise included; each network at the best of three rates for it."
 
 
 def noise_shift(evidence: xr.Dataset) -> xr.DataArray:

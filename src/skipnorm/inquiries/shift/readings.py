@@ -159,11 +159,14 @@ def output_means(network: nn.Module, batch: Any) -> xr.Dataset:
     ``|W_l|^2 / n * sum_k |dm_k/dW_l|^2 / sum_k var(o_k)``: the squared move to be expected of a random change of the
     weights by their own length, to first order, over the outputs' variance.
     """
+    from skipnorm.anatomy.preserve import random_states_kept
+
     samples, _ = batch
     double = copy.deepcopy(network).double().train()
-    values = {"output_shift": _shifts(double, samples.double())}
-    _freeze(double, samples.double())
-    values["output_shift_frozen"] = _shifts(double, samples.double())
+    with random_states_kept():
+        values = {"output_shift": _shifts(double, samples.double())}
+        _freeze(double, samples.double())
+        values["output_shift_frozen"] = _shifts(double, samples.double())
     coords = {"layer": list(range(1, len(values["output_shift"]) + 1))}
     return label(values, _OUTPUTS, coords, {"mode": "training"})
 

@@ -53,7 +53,8 @@ def linear_cosines(evidence: xr.Dataset) -> xr.DataArray:
 def linear_cosines_with_norm(evidence: xr.Dataset) -> xr.DataArray:
     """The mean cosine of G and G' from step 500 on, with batch norm, by layer."""
     found = read(evidence, "linear BN", "gradient_shift_cosine")
-    late = found.isel(step=found["step"].values >= _LATE).mean("step")
+    steps = found["step"].values
+    late = found.isel(step=steps >= min(_LATE, steps.max())).mean("step")
     return cases({f"layer {layer}": late.sel(layer=layer, drop=True) for layer in _HIGH})
 
 
