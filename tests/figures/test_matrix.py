@@ -94,6 +94,13 @@ def test_every_colour_has_a_twin_for_the_dark():
         assert fill in twins()
 
 
+def test_long_names_are_broken_for_narrow_pages():
+    long = cells().assign_coords(case=["gradient keeps its scale", "loss"])
+    axis = matrix(long).layout.yaxis
+    assert axis.ticktext == ("gradient keeps<br>its scale", "loss")
+    assert axis.categoryarray == ("gradient keeps its scale", "loss")
+
+
 def test_columns_may_come_first():
     turned = cells().transpose("variant", "case")
     assert written(matrix(turned)) == written(matrix(cells()))

@@ -159,12 +159,9 @@ def test_the_tiny_study_runs_to_its_end(tiny):
 
 
 @pytest.mark.parametrize("name", INQUIRY.figures)
-def test_every_figure_draws(name, tiny, world):
-    for evidence in (tiny, world):
-        assert any(
-            "role" in (trace.meta or {}) or trace.type == "bar"
-            for trace in INQUIRY.figures[name](evidence).data
-        )
+def test_every_figure_draws(name, tiny):
+    drawn = INQUIRY.figures[name](tiny).data
+    assert any(len(trace.x) for trace in drawn)
 
 
 def test_sizes_are_enough_for_rulings():

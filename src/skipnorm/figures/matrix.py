@@ -1,5 +1,7 @@
 """Which of several things brings which benefit: a table of cells, each with a sign and a word."""
 
+import textwrap
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
@@ -19,7 +21,7 @@ FILLS = {
     "worse": SERIES[1].wash(SHADE),
     "open": "rgba(0,0,0,0)",
 }
-ROW, HALF = 44, 0.5
+ROW, HALF, NARROW = 44, 0.5, 15
 
 
 def matrix(
@@ -52,16 +54,31 @@ def matrix(
     _colour(figure, table["ruling"].values, across, down)
     for word in SIGNS:
         _write(figure, table, word, rows, columns)
-    named = {"type": "category", "categoryorder": "array", "showgrid": False, "showline": False}
-    figure.update_xaxes(categoryarray=across, range=[-HALF, len(across) - HALF], **named)
-    figure.update_yaxes(categoryarray=down, range=[len(down) - HALF, -HALF], **named)
+    figure.update_xaxes(range=[-HALF, len(across) - HALF], **_named(across))
+    figure.update_yaxes(range=[len(down) - HALF, -HALF], **_named(down))
     return figure
+
+
+def _named(labels: list[str]) -> dict[str, object]:
+    """An axis with a place for every label, in their order; long ones broken, for narrow pages."""
+    return {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": labels,
+        "tickmode": "array",
+        "tickvals": list(range(len(labels))),
+        "ticktext": ["<br>".join(textwrap.wrap(label, NARROW)) for label in labels],
+        "showgrid": False,
+        "showline": False,
+    }
 
 
 def _checked(cells: xr.Dataset, rows: str, columns: str) -> xr.Dataset:
     for name in NEEDED:
         if name not in cells:
-            raise EvidenceError(f"a matrix needs {', '.join(NEEDED)}: {nearest(name, map(str, cells))}")
+            raise EvidenceError(
+                f"a matrix needs {', '.join(NEEDED)}: {nearest(name, map(str, cells))}"
+            )
         if set(cells[name].dims) != {rows, columns}:
             found = tuple(map(str, cells[name].dims))
             raise EvidenceError(f"expected {name} over {rows!r} and {columns!r}, found {found}")
@@ -115,7 +132,7 @@ def _write(figure: go.Figure, table: xr.Dataset, word: str, rows: str, columns: 
         y=down_names,
         mode="text",
         text=[f"<b>{SIGNS[word]}</b><br>{word}"] * len(down),
-        textfont={"color": str(INK), "size": 12},
+        textfont={"color": str(INK), "size": 11},
         name=word,
         showlegend=False,
         customdata=[[a, b, text] for a, b, text in zip(low, high, says, strict=True)],

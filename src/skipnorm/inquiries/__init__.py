@@ -103,8 +103,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "rescaling",
         "Which technique brings which benefit, and how common are norms and skips?",
-        quick=60,
-        full=400,
+        quick=90,
+        full=320,
     ),
 )
 

@@ -22,7 +22,7 @@ def _claim(name: str, topic: str, sentence: str, source: str, side: str, **rest:
     return Claim(name=name, topic=topic, sentence=sentence, source=source, side=side, **rest)  # type: ignore[arg-type]
 
 
-_ALL, _NORM_OF = "what batch norm brings", "the price of batch norm"
+_ALL = "what batch norm brings"
 _SMOOTH, _SHARP = "which norms smooth the loss", "sharpness at the start"
 _RATES, _REPLACE = "larger learning rates", "can batch norm be replaced?"
 _PARTS, _APART = "which part of a norm matters", "what keeps samples apart"
@@ -43,7 +43,7 @@ CLAIMS = (
     ),
     _claim(
         "batch-explodes-most",
-        _NORM_OF,
+        _ALL,
         "Without skips batch norm costs what it should bring: the gradient drifts farther than with layer, group or "
         "RMS norm or with none, by 0.15 decades or more over eight layers.",
         _RAO,
@@ -56,7 +56,7 @@ CLAIMS = (
     ),
     _claim(
         "skips-level-the-norms",
-        _NORM_OF,
+        _ALL,
         "With skips that difference disappears: gradients drift as they do with layer norm, within 0.3 decades.",
         _RAO,
         "paper",

@@ -86,7 +86,9 @@ def _strip(
     *,
     log_y: bool = False,
 ) -> go.Figure:
-    return strip(_every(value, evidence), "case", log_y=log_y, x_title="technique", y_title=title)
+    values = _every(value, evidence)
+    figure = strip(values, "case", log_y=log_y, x_title="technique", y_title=title)
+    return figure.update_xaxes(tickangle=-90)
 
 
 def _read(quantity: str) -> Callable[[xr.Dataset, str, str], xr.DataArray]:
