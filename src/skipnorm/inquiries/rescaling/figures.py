@@ -157,7 +157,8 @@ CAPTIONS: Mapping[str, str] = {
     "(=), worse (−) or open (?), against the same network without. The first six rows at initialisation, the others "
     "when training ends, at the best rate.",
     "residual": "The same with skips. SkipInit is one learned number per branch, from 1/√8; weights are standardised "
-    "weights with branches scaled alike.",
+    "weights with branches scaled alike. Gradients agree most in the network without, which explodes: agreement alone "
+    "is no benefit.",
     "census": "How many families of architectures have each kind of site, in one forward pass of a small "
     "configuration, as skipnorm.anatomy counts them.",
     "losses": "Test loss after training, each seed at the rate that its validation loss chooses.",
