@@ -164,8 +164,12 @@ def shown(share: float) -> str:
 
     >>> shown(0.125), shown(-0.031)
     ('12 % less', '3 % more')
+    >>> shown(0.001)
+    'as before'
     """
     if not math.isfinite(share):
         return "unknown"
+    if abs(share) < 0.005:
+        return "as before"
     word = "less" if share >= 0 else "more"
     return f"{abs(share):.0%} {word}".replace("%", " %")

@@ -165,13 +165,18 @@ def _rank(arm: Arm, groups: Sequence[Group]) -> tuple[int, int]:
 
 
 def _cost(
-    arms: Sequence[Arm], rates: Sequence[float], steps: int, seeds: int, purse: Purse
+    arms: Sequence[Arm],
+    rates: Sequence[float],
+    steps: int,
+    seeds: int,
+    purse: Purse,
+    beside: int = 1,
 ) -> float:
-    """Seconds for tuning and the first look, with the original and the control that changes nothing."""
-    tried = len(arms) + 1
-    first = purse.price(tried * len(rates), short(steps)) if len(rates) > 1 else 0.0
+    """Seconds for tuning and the first look, with the original and its control beside them where they come first."""
+    tried = len(arms) + beside
+    first = purse.price(tried * len(rates), short(steps)) if len(rates) > FINALISTS else 0.0
     second = purse.price(tried * min(FINALISTS, len(rates)) * TUNERS, steps)
-    return first + second + purse.price((tried + 1) * seeds, steps)
+    return first + second + purse.price((tried + beside) * seeds, steps)
 
 
 def short(steps: int) -> int:

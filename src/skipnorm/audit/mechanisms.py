@@ -72,8 +72,8 @@ MECHANISMS: tuple[Mechanism, ...] = (
         1e3,
         True,
         10.0,
-        "the signal grows on its way through the depth",
-        "the signal fades on its way through the depth",
+        "the signal grows more with depth",
+        "the signal grows less with depth, or fades",
     ),
     Mechanism(
         "gradient_growth",
@@ -84,8 +84,8 @@ MECHANISMS: tuple[Mechanism, ...] = (
         1e3,
         True,
         10.0,
-        "the gradient explodes on its way back",
-        "the gradient vanishes on its way back",
+        "the gradient grows more on its way back",
+        "the gradient grows less on its way back, or fades",
     ),
     Mechanism(
         "sample_likeness",

@@ -128,7 +128,11 @@ def _foot(audit: Audit) -> list[str]:
         lines.append(f"lint: {audit.lint.summary} (skipnorm lint says which)")
     if audit.left_out:
         lines += ["", "Not tested:"]
-        lines += [line for name, why in audit.left_out for line in _wrapped(f"{name}: {why}")]
+        reasons: dict[str, list[str]] = {}
+        for name, why in audit.left_out:
+            reasons.setdefault(why, []).append(name)
+        for why, names in reasons.items():
+            lines += _wrapped(f"{why}: {', '.join(names)}")
     lines += [
         "",
         f"{span(audit.seconds)} of {span(audit.budget)}; evidence, code and page in {audit.folder}",
