@@ -37,8 +37,8 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "stability",
         "Does the product over layers vanish or explode, and does batch norm mend it?",
-        quick=110,
-        full=600,
+        quick=125,
+        full=650,
     ),
     Entry(
         "shift",
@@ -67,14 +67,14 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "nonlinearity",
         "Do scale and shift make better use of the non-linearity?",
-        quick=40,
-        full=250,
+        quick=50,
+        full=200,
     ),
     Entry(
         "placement",
         "Where does the norm belong: before the activation or after, inside the branch or outside?",
-        quick=60,
-        full=400,
+        quick=75,
+        full=300,
     ),
     Entry(
         "flow",

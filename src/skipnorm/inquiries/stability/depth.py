@@ -127,9 +127,8 @@ def trainability(evidence: xr.Dataset) -> go.Figure:
     for label, family in (("plain", "plain"), ("plain, BN", "plain BN")):
         by_depth = {str(n): final_loss(evidence, family, n) for n in found}
         measured[label] = cases(by_depth).assign_coords(case=found).rename(case="blocks")
-    low, high = (float(array.min()) for array in (measured["plain"], measured["plain, BN"]))
     limit = theory.max_trainable_depth(theory.relu_batchnorm_explosion_rate(128))
-    edge = xr.DataArray([min(low, high), CHANCE], {"blocks": [limit, limit]}, "blocks")
+    edge = xr.DataArray([0.0, CHANCE], {"blocks": [limit, limit]}, "blocks")
     return profile(
         {name: array.rename("training loss") for name, array in measured.items()},
         "blocks",
@@ -139,7 +138,6 @@ def trainability(evidence: xr.Dataset) -> go.Figure:
         },
         error="bars",
         log_x=True,
-        log_y=True,
         x_title="blocks",
         y_title="final training loss",
     )
