@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from tests.inquiries.made_up import put, puts, shaped_like
 
 from skipnorm.inquiries import load
+from skipnorm.inquiries.draws import Draws
 from skipnorm.inquiries.landscape.readings import (
     CURVATURES,
     STRETCH,
@@ -22,7 +23,7 @@ from skipnorm.inquiries.landscape.readings import (
     stretched,
     terrain,
 )
-from skipnorm.inquiries.landscape.study import FULL, QUICK, RATE, Draws, Size, study_of
+from skipnorm.inquiries.landscape.study import FULL, QUICK, RATE, Size, study_of
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.run import run
 from skipnorm.verdicts import judge

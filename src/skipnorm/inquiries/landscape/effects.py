@@ -29,8 +29,8 @@ def along(evidence: xr.Dataset, variant: str, quantity: str, **labels: Any) -> x
 def during(evidence: xr.Dataset, variant: str, quantity: str, **labels: Any) -> xr.DataArray:
     """The geometric mean over the states read after the first."""
     found = along(evidence, variant, quantity, **labels)
-    later = found.isel(step=found["step"].values > 0)
-    return xr.DataArray(np.exp(np.log(later).mean("step", skipna=False)))
+    logs = xr.DataArray(np.log(found.isel(step=found["step"].values > 0)))
+    return xr.DataArray(np.exp(logs.mean("step", skipna=False)))
 
 
 def end(evidence: xr.Dataset, variant: str, quantity: str, **labels: Any) -> xr.DataArray:

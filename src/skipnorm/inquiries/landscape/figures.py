@@ -99,7 +99,8 @@ def density(evidence: xr.Dataset) -> go.Figure:
     found = {}
     for label, (name, case) in wanted.items():
         spread = end(evidence, name, "density", case=case)
-        found[label] = xr.DataArray(np.exp(np.log(spread.clip(min=1e-6)).mean("seed")))
+        logs = xr.DataArray(np.log(spread.clip(min=1e-6)))
+        found[label] = xr.DataArray(np.exp(logs.mean("seed")))
     figure = profile(
         found,
         "curvature",

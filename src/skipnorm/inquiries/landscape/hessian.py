@@ -14,8 +14,10 @@ _RAO = "Rao & Sohl-Dickstein 2020"
 _YAO = "Yao et al. 2020 (PyHessian)"
 _CURVED, _FROZEN = "Curvature", "Statistics active or frozen"
 _FIRST, _OUTLIERS = "At initialisation", "Outliers of the spectrum"
+_REACH = "Of ReLU networks: how far their Hessian reaches is a claim of its own below."
 _SMALL = (
     "The smaller the loss, the smaller its curvature: networks that learn faster look smoother for that alone.",
+    _REACH,
 )
 
 
@@ -133,6 +135,7 @@ CLAIMS = (
         AtLeast(5.0),
         "log",
         "frozen",
+        caveats=(_REACH,),
         topic=_FROZEN,
     ),
     Claim(
@@ -155,6 +158,7 @@ CLAIMS = (
         Equivalent(factor=3.0),
         "log",
         "frozen",
+        caveats=(_REACH,),
         topic=_FROZEN,
     ),
     Claim(
@@ -167,6 +171,7 @@ CLAIMS = (
         AtLeast(1.5),
         "log",
         "initial",
+        caveats=(_REACH,),
         topic=_FIRST,
     ),
     Claim(
@@ -178,6 +183,7 @@ CLAIMS = (
         AtLeast(2.0),
         "log",
         "initial",
+        caveats=(_REACH,),
         topic=_FIRST,
     ),
     Claim(
@@ -189,6 +195,7 @@ CLAIMS = (
         AtMost(1.0),
         "log",
         "initial",
+        caveats=(_REACH,),
         topic=_FIRST,
     ),
     Claim(

@@ -6,7 +6,7 @@ BatchNorm normalises by the batch at hand wherever nothing else is said, as it d
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from skipnorm.evidence.schema import Quantity, label
 if TYPE_CHECKING:
     import torch
     import xarray as xr
+
+    from skipnorm.probes.problem import Statistics
 
 __all__ = [
     "CURVATURES",
@@ -30,7 +32,7 @@ __all__ = [
     "terrain",
 ]
 
-STATISTICS = {"active": "batch", "frozen": "recalibrated"}
+STATISTICS: Mapping[str, Statistics] = {"active": "batch", "frozen": "recalibrated"}
 """BN differentiated through, or with the statistics of the same batch held fixed."""
 
 CURVATURES = np.round(np.linspace(-0.5, 1.05, 156), 2)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from skipnorm.inquiries.draws import Draws
 from skipnorm.inquiries.inquiry import Scale
 from skipnorm.inquiries.landscape.readings import initial_sharpness, slopes, symmetry, terrain
 from skipnorm.inquiries.subjects import SEEDS, TASK, learner, taught
 from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.study import Study, Variant
 
-__all__ = ["DEEP", "FULL", "QUICK", "RATE", "SHALLOW", "Draws", "Size", "study", "study_of"]
+__all__ = ["DEEP", "FULL", "QUICK", "RATE", "SHALLOW", "Size", "study", "study_of"]
 
 RATE = 0.01
 """One small rate for all, at which each of them learns."""
@@ -42,25 +42,6 @@ class Size:
 
 QUICK = Size()
 FULL = Size("full", SEEDS["full"], (0, 20, 75, "end"), points=25)
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Several networks of one recipe, each with weights of its own.
-
-    >>> Draws(Perceptron(depth=3), 2)
-    Draws(recipe=Perceptron(depth=3), count=2)
-    """
-
-    recipe: Perceptron
-    count: int
-
-    def build(self, seed: int) -> Any:
-        """The draws of this seed; no two seeds share one."""
-        import torch
-
-        first = seed * self.count
-        return torch.nn.ModuleList(self.recipe.build(first + k) for k in range(self.count))
 
 
 def study(scale: Scale) -> Study:

@@ -76,8 +76,8 @@ def steps_at_best(evidence: xr.Dataset, variant: str) -> xr.DataArray:
 
 
 def _first(curve: xr.DataArray, ran: xr.DataArray) -> xr.DataArray:
-    reached = xr.where(curve <= BAR, curve["update"].astype(float), np.inf).min("update")
-    return xr.DataArray(reached.where(ran))
+    reached = curve["update"].astype(float).where(curve <= BAR, np.inf).min("update")
+    return reached.where(ran)
 
 
 def edge(evidence: xr.Dataset, variant: str, rate: float, *, eighths: int = 4) -> xr.DataArray:
