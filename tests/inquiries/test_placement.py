@@ -165,8 +165,8 @@ def scored(**accuracies):
     return puts({(name.replace("_", " "), "test_accuracy"): v for name, v in accuracies.items()})
 
 
-def lost(*losses, score="test_loss"):
-    """Losses of the five placements, in their order."""
+def lost(*losses, score):
+    """A score of the five placements, in their order."""
     return puts({(order, score): loss for order, loss in zip(PLACEMENTS, losses, strict=True)})
 
 
@@ -254,16 +254,16 @@ WORLDS = {
         unstable("before", "after"),
     ),
     "full-preactivation-is-best": (
-        lost(0.11, 0.12, 0.12, 0.11, 0.1),
-        lost(0.11, 0.12, 0.09, 0.11, 0.1),
+        lost(0.955, 0.94, 0.95, 0.957, 0.96, score="test_accuracy"),
+        lost(0.955, 0.94, 0.97, 0.957, 0.96, score="test_accuracy"),
     ),
     "norm-after-addition-is-worse": (
-        lost(0.1, 0.12, 0.1, 0.1, 0.1),
-        lost(0.1, 0.105, 0.1, 0.1, 0.1),
+        lost(0.95, 0.94, 0.95, 0.95, 0.95, score="test_accuracy"),
+        lost(0.95, 0.948, 0.94, 0.94, 0.95, score="test_accuracy"),
     ),
     "act-before-addition-is-worse": (
-        lost(0.1, 0.1, 0.12, 0.1, 0.1),
-        lost(0.1, 0.1, 0.105, 0.1, 0.1),
+        lost(0.95, 0.95, 0.94, 0.95, 0.95, score="test_accuracy"),
+        lost(0.95, 0.94, 0.948, 0.94, 0.95, score="test_accuracy"),
     ),
     "norm-after-addition-fits-worse": (
         lost(0.1, 0.2, 0.1, 0.1, 0.1, score="training_loss"),
@@ -299,4 +299,4 @@ def test_a_claim_can_come_out_either_way(name, world):
 def test_the_largest_stable_rate_is_the_last_before_one_that_diverges(world):
     made = unstable("frozen after")(world)
     assert set(effects.stable_rate(made, "frozen after").values) == {0.1}
-    assert set(effects.stable_rate(made, "frozen before").values) == {0.3}
+    assert set(effects.stable_rate(made, "frozen before").values) == {made["rate"].max().item()}

@@ -24,7 +24,7 @@ __all__ = [
     "gradient_ratios",
     "growth",
     "late_growth_ratio",
-    "loss_ratio",
+    "loss_of_accuracy",
     "moving_lead",
     "plain_growths",
     "preactivation_lead",
@@ -94,19 +94,19 @@ def moving_lead(evidence: xr.Dataset) -> xr.DataArray:
     )
 
 
-def loss_ratio(worse: str, better: str) -> Callable[[xr.Dataset], xr.DataArray]:
-    """The test loss of one placement over that of another."""
+def loss_of_accuracy(worse: str, better: str) -> Callable[[xr.Dataset], xr.DataArray]:
+    """By how much the test accuracy of one placement is below that of another."""
 
     def effect(evidence: xr.Dataset) -> xr.DataArray:
-        return best(evidence, worse) / best(evidence, better)
+        return best(evidence, better, "test_accuracy") - best(evidence, worse, "test_accuracy")
 
     return effect
 
 
 def preactivation_lead(evidence: xr.Dataset) -> xr.DataArray:
-    """The test loss of the other placements over that of full pre-activation."""
-    full = best(evidence, "full-preactivation")
-    return cases({order: best(evidence, order) / full for order in PLACEMENTS[:-1]})
+    """By how much the test accuracy of full pre-activation is above that of the other placements."""
+    full = PLACEMENTS[-1]
+    return cases({order: loss_of_accuracy(order, full)(evidence) for order in PLACEMENTS[:-1]})
 
 
 def accuracy_by_placement(evidence: xr.Dataset) -> xr.DataArray:

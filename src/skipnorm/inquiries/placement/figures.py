@@ -82,14 +82,13 @@ def stable(evidence: xr.Dataset) -> go.Figure:
 
 
 def five(evidence: xr.Dataset) -> go.Figure:
-    """Test losses of the five placements."""
-    found = {WORDS[name]: common.best(evidence, name) for name in PLACEMENTS}
+    """Test accuracies of the five placements."""
+    found = {WORDS[name]: common.best(evidence, name, "test_accuracy") for name in PLACEMENTS}
     return strip(
         common.cases(found),
         by="case",
-        log_y=True,
         x_title="placement in a residual network of four blocks",
-        y_title="test loss, best rate",
+        y_title="test accuracy, best rate",
     )
 
 
@@ -140,8 +139,8 @@ FIGURES = {
 CAPTIONS = {
     "order": "Every dot is a seed: test accuracy with the norm after the activation minus that with the norm before "
     "it, each at the rate that is best on validation data.",
-    "five": "Test loss of residual perceptrons with the five placements of He et al. 2016, each at the rate that is "
-    "best on validation data.",
+    "five": "Test accuracy of residual perceptrons with the five placements of He et al. 2016, each at the rate "
+    "that is best on validation data.",
     "fits": "Training loss of the same networks at the end.",
     "gradients": "The squared gradient along ten residual blocks of two layers, as they are drawn, relative to the one "
     "behind the last. Dashed: products derived for the three placements that leave the shortcut free.",
