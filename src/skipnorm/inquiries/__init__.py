@@ -86,7 +86,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "degradation",
         "Why do deeper plain networks train worse: for want of the identity?",
         quick=110,
-        full=640,
+        full=600,
     ),
     Entry(
         "shattering",

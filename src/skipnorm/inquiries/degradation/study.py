@@ -60,8 +60,7 @@ QUICK = Size(seeds=len(SEEDS["quick"]))
 FULL = Size(
     scale="full",
     seeds=len(SEEDS["full"]),
-    depths=_depths((SHALLOW, 16, DEEP), (SHALLOW, 16, DEEP, 64), _BOTH)
-    | {"ReZero": (SHALLOW, DEEP, 64)},
+    depths=_depths((SHALLOW, 16, DEEP), (SHALLOW, 16, DEEP, 64), _BOTH),
 )
 
 
