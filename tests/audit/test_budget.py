@@ -80,3 +80,8 @@ def test_time_runs():
     one = purse(100)
     one.clock.now = 30.0  # type: ignore[attr-defined]
     assert (one.spent, one.left) == (30.0, 70.0)
+
+
+def test_an_audit_that_goes_on_goes_on_as_it_began():
+    course = planned(ARMS, GROUPS, RATES, purse(5), begun=(250, 7))
+    assert (course.steps, course.seeds) == (250, 7)

@@ -108,6 +108,7 @@ def planned(
     *,
     steps: int | None = None,
     most: int | None = None,
+    begun: tuple[int, int] | None = None,
 ) -> Course:
     """What fits into the budget: first the whole groups, then their parts, each with enough seeds to rule.
 
@@ -118,6 +119,7 @@ def planned(
         purse: with the cost of one update measured.
         steps: of a training, where that is not for the audit to choose.
         most: seeds that there are, where the user says which.
+        begun: steps and seeds of the same audit when it was begun; what is kept of it costs nothing now.
 
     Raises:
         StudyError: not even the whole groups fit.
@@ -130,8 +132,10 @@ def planned(
     choices = [(long, seeds) for seeds in range(first, min(FEWEST, first) - 1, -1)]
     if steps is None:
         choices += [(each, min(FEWEST, first)) for each in (200, 150, _SHORT)]
+    if begun is not None:
+        choices = [begun]
     for length, seeds in choices:
-        if _cost(core, rates, length, seeds, purse) <= share:
+        if begun is not None or _cost(core, rates, length, seeds, purse) <= share:
             break
     else:
         needed = purse.spent + _cost(core, rates, length, seeds, purse) / 0.9

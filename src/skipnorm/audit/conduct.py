@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skipnorm.audit.audit import Audit
-from skipnorm.audit.budget import Purse, planned, seconds_of
+from skipnorm.audit.budget import Course, Purse, planned, seconds_of
 from skipnorm.audit.contest import Contest
 from skipnorm.audit.finish import concluded
 from skipnorm.audit.judging import Docket
@@ -102,10 +102,11 @@ def audit(
         subject.groups,
         tuple(rates or default_rates(plan, training)),
         purse,
-        steps=training.steps if training else _steps_before(place),
+        steps=training.steps if training else None,
         most=len(seeds) if seeds else None,
+        begun=None if seeds else _begun(place, training),
     )
-    _remember(place, course.steps)
+    _remember(place, course)
     bar = MARGINS[score] if margin is None else margin
     docket = Docket(
         subject,
@@ -145,18 +146,22 @@ def _workers(executor: Any) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _steps_before(folder: Path) -> int | None:
-    """Updates of each training where this audit was begun before, so that it finds what it has done."""
+def _begun(folder: Path, training: Training | None) -> tuple[int, int] | None:
+    """Updates and seeds of this audit when it was begun, so that it finds what it has done."""
     try:
-        return int(json.loads((folder / "course.json").read_text())["steps"])
+        found = json.loads((folder / "course.json").read_text(encoding="utf-8"))
+        steps, seeds = int(found["steps"]), int(found["seeds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return (steps, seeds) if training is None or training.steps == steps else None
 
 
-def _remember(folder: Path, steps: int) -> None:
+def _remember(folder: Path, course: Course) -> None:
     from skipnorm.studies.outcome import write_text
 
     try:
-        write_text(folder / "course.json", json.dumps({"steps": steps}))
+        write_text(
+            folder / "course.json", json.dumps({"steps": course.steps, "seeds": course.seeds})
+        )
     except OSError as error:
         raise StudyError(f"The audit cannot be kept in {str(folder)!r}: {error}") from error
