@@ -89,14 +89,19 @@ def code_of(arm: Arm, model: Any, place: str, task: str) -> str:
         imports, made = _network(model, place)
     except StudyError:
         return ""
-    names = sorted({type(each).__name__ for each in arm.operations} | {"operate"})
+    names = {type(each).__name__ for each in arm.operations} | {"operate"}
+    ours = [line for line in imports if line.startswith("from skipnorm import ")]
+    names |= {line.removeprefix("from skipnorm import ") for line in ours}
     listed = "".join(f"    {_sown(each)},\n" for each in arm.operations)
     lines = [
-        f'"""{arm.name[:1].upper()}{arm.name[1:]}: {arm.what}. Audited by skipnorm on {task}."""',
+        f'"""{arm.name[:1].upper()}{arm.name[1:]}, audited by skipnorm on {task}.',
+        "",
+        f"{arm.what[:1].upper()}{arm.what[1:]}.",
+        '"""',
         "",
         "import torch",
-        *imports,
-        f"from skipnorm import {', '.join(names)}",
+        *(line for line in imports if line not in ours),
+        f"from skipnorm import {', '.join(sorted(names))}",
         "",
         "",
         "def operations(seed=0):",
