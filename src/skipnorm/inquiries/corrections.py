@@ -186,6 +186,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         "That it does not vanish in practice is right, “never” is too strong.",
         _shown(
             "flow",
+            "paths-are-a-geometric-series",
             "never-vanishes",
             "can-be-cancelled",
             "half-shortcuts-vanish",
