@@ -120,3 +120,19 @@ def test_dimensions_are_scales_as_the_specification_has_them(tmp_path: Path) -> 
 
 def test_equal_evidence_makes_equal_files() -> None:
     assert encoded(every_kind()) == encoded(every_kind())
+
+
+def test_large_numbers_are_compressed_and_come_back_to_the_last_bit(tmp_path: Path) -> None:
+    meta = {"unit": "1", "meaning": "made up", "source": "definition"}
+    values = np.full((3, 700, 211), np.nan)
+    values[1, 2:5] = np.random.default_rng(0).standard_normal((3, 211))
+    values[2, -1, -1] = -np.inf
+    labels = {"seed": range(3), "x": range(700), "y": range(211)}
+    large = xr.Dataset(
+        {"z": (tuple(labels), values, meta)}, {k: list(v) for k, v in labels.items()}
+    )
+    path = write(large, tmp_path / "large.nc")
+    assert path.stat().st_size < 0.05 * values.nbytes
+    np.testing.assert_array_equal(read(path)["z"].values, values)
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        np.testing.assert_array_equal(opened["z"].values, values)
