@@ -114,7 +114,7 @@ def _variable(file: Any, name: str, variable: xr.Variable) -> Any:
 
 
 def _chunk(array: np.ndarray) -> tuple[int, ...]:
-    """The shape of the pieces that are compressed one by one, each at most a mebibyte: whole along the last dimensions."""
+    """The shape of the pieces that are compressed one by one, a mebibyte at most: whole along the last dimensions."""
     piece, axis = list(array.shape), 0
     while np.prod(piece, dtype=float) * array.itemsize > _LARGE:
         piece[axis] = -(-piece[axis] // 2)
