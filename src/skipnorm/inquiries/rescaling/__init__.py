@@ -29,7 +29,7 @@ RESCALING = Inquiry(
     figures=FIGURES,
     study=study,
     captions=CAPTIONS,
-    essay="Batch norm helps in five ways, and skips and rescaling are in most networks, though not always for good "
+    essay="Batch norm helps in several ways, and skips and rescaling are in most networks, though not always for good "
     "reason.",
     headline="batch-brings-all",
     answers={

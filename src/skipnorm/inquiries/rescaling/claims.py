@@ -57,7 +57,7 @@ CLAIMS = (
     _claim(
         "skips-level-the-norms",
         _ALL,
-        "With skips that difference disappears: gradients drift as they do with layer norm, within 0.3 decades.",
+        "With skips gradients drift with batch norm as they do with layer norm, within 0.3 decades.",
         _RAO,
         "paper",
         effect=comparisons.explosion_behind_skips,
