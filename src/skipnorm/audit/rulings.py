@@ -185,8 +185,7 @@ def _more(values: np.ndarray, spread: float, margin: float, level: float) -> flo
         return float(enough - count) if count < enough else math.nan
     size = abs(float(values.mean()))
     room = max(size, margin - size)  # to 0, or to the nearer end of the margin
-    for seeds in range(max(count + 1, FEWEST), _MOST + 1):
-        reach = float(stats.t.ppf(0.5 + level / 2, seeds - 1)) * spread / math.sqrt(seeds)
-        if reach < room:
-            return float(seeds - count)
-    return math.nan
+    seeds = np.arange(max(count + 1, FEWEST), _MOST + 1)
+    reach = stats.t.ppf(0.5 + level / 2, seeds - 1) * spread / np.sqrt(seeds)
+    enough = seeds[reach < room]
+    return float(enough[0] - count) if len(enough) else math.nan
