@@ -55,7 +55,7 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "landscape",
         "Do norms and skips make the loss landscape smoother?",
-        quick=70,
+        quick=100,
         full=500,
     ),
     Entry(
@@ -68,13 +68,13 @@ CATALOGUE: tuple[Entry, ...] = (
         "nonlinearity",
         "Do scale and shift make better use of the non-linearity?",
         quick=50,
-        full=200,
+        full=170,
     ),
     Entry(
         "placement",
         "Where does the norm belong: before the activation or after, inside the branch or outside?",
         quick=75,
-        full=300,
+        full=240,
     ),
     Entry(
         "flow",

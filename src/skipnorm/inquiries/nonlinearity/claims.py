@@ -5,7 +5,8 @@ Predictions were written before the judged run.
 
 from __future__ import annotations
 
-from skipnorm.inquiries.nonlinearity import effects
+from skipnorm.inquiries.nonlinearity import effects, gradients
+from skipnorm.inquiries.nonlinearity.unit_claims import UNITS
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent, Identity, Near
 
 __all__ = ["CLAIMS"]
@@ -18,8 +19,6 @@ _WEAK = "How weak is the non-linearity without scale and shift?"
 _HARD = "Is a weak non-linearity bad?"
 _BUY = "What scale and shift add to accuracy"
 _STUCK = "Sigmoid networks"
-_SIDED = "Dead and always-on ReLUs"
-_BOTH = "How often two samples switch the same unit on"
 _ONLY = "Training scale and shift alone"
 _RATE = "Each network at the learning rate that is best on validation data."
 _DIGITS = "Perceptrons of width 64 on digits: small beside the networks that the claim is about."
@@ -126,7 +125,7 @@ TRAINING = (
         "by at least 2 % more at gain 1 than at 0.1, and at gain 4 than at 1.",
         source=_YANG,
         side="counter",
-        effect=effects.tanh_growth_ratios,
+        effect=gradients.tanh_growth_ratios,
         prediction=AtLeast(1.02),
         scale="log",
         figure="growth",
@@ -138,8 +137,8 @@ TRAINING = (
         sentence="At a gain of 0.1 it grows as in a network without activations, by (B - 2) / (B - 3).",
         source="Yang et al. 2019, theorem 8",
         side="paper",
-        effect=effects.small_gain_growth,
-        prediction=Near(effects.linear_growth(), 0.025, relative=True),
+        effect=gradients.small_gain_growth,
+        prediction=Near(gradients.linear_growth(), 0.025, relative=True),
         scale="log",
         figure="growth",
         topic=_HARD,
@@ -149,7 +148,7 @@ TRAINING = (
         sentence="A shift of 2, which makes most ReLUs linear, slows the growth per layer by at least 10 %.",
         source=_YANG,
         side="counter",
-        effect=effects.growth_ratio("ReLU, shift 0", "ReLU, shift 2"),
+        effect=gradients.growth_ratio("ReLU, shift 0", "ReLU, shift 2"),
         prediction=AtLeast(1.1),
         scale="log",
         figure="growth",
@@ -222,110 +221,6 @@ TRAINING = (
         figure="alone",
         caveats=(_RATE,),
         topic=_ONLY,
-    ),
-)
-
-UNITS = (
-    Claim(
-        name="all-or-nothing",
-        sentence="Without norm most ReLUs of a deep network are on for every sample or for none: at least half of "
-        "them in layer 50.",
-        source=_ESSAY,
-        side="essay",
-        effect=effects.at_layer(50),
-        prediction=AtLeast(0.5),
-        figure="sides",
-        caveats=("At initialisation, 256 Gaussian samples.",),
-        topic=_SIDED,
-    ),
-    Claim(
-        name="shallow-units-are-two-sided",
-        sentence="That takes depth: in layer 3 at most 5 % of them are.",
-        source="Derived: samples are still too different to agree",
-        side="counter",
-        effect=effects.at_layer(3),
-        prediction=AtMost(0.05),
-        figure="sides",
-        topic=_SIDED,
-    ),
-    Claim(
-        name="never-with-norm",
-        sentence="Behind a batch norm without shift no ReLU is, at any depth.",
-        source="Derived: a unit of mean 0 that moves is above 0 for some samples and below for others",
-        side="derived",
-        effect=effects.never_one_sided,
-        prediction=Identity(1e-12),
-        figure="sides",
-        topic=_SIDED,
-    ),
-    Claim(
-        name="one-sided-by-depth",
-        sentence="Dead units are 14, 24 and 39 % in layers 10, 20 and 50, always-on ones 12, 24 and 38 %, to within "
-        "5 points.",
-        source="Calibration at width 500",
-        side="derived",
-        effect=effects.one_sided_by_layer,
-        prediction=Near(effects.calibrated, 0.05),
-        figure="sides",
-        topic=_SIDED,
-    ),
-    Claim(
-        name="deep-layers-act-linearly",
-        sentence="So deep layers without norm act as straight lines: in the last layer lines leave at most half of "
-        "what they leave behind a norm.",
-        source="Luther & Seung 2019",
-        side="paper",
-        effect=effects.late_linearity,
-        prediction=AtMost(0.5),
-        scale="log",
-        figure="linearity",
-        caveats=("Units whose output never changes are left out on both sides.",),
-        topic=_SIDED,
-    ),
-    Claim(
-        name="norm-keeps-units-in-use",
-        sentence="Batch norm keeps ReLUs two-sided through training, though the shift may move them: at most 5 % "
-        "are dead or always on.",
-        source=f"{_ESSAY}; Luther & Seung 2019",
-        side="essay",
-        effect=effects.learned_idle("deep ReLU BN"),
-        prediction=AtMost(0.05),
-        figure="idle",
-        caveats=("Sixteen layers, 512 training samples.", _RATE),
-        topic=_SIDED,
-    ),
-    Claim(
-        name="training-mends-nothing",
-        sentence="Without norm training does not mend it: at least 10 % are still dead or always on.",
-        source=_ESSAY,
-        side="essay",
-        effect=effects.learned_idle("deep ReLU"),
-        prediction=AtLeast(0.1),
-        figure="idle",
-        caveats=("Sixteen layers, 512 training samples.", _RATE),
-        topic=_SIDED,
-    ),
-    Claim(
-        name="co-activation-law",
-        sentence="Without norm two samples switch ever more units on together, as the arc-cosine kernel says: to "
-        "within 0.02.",
-        source="Derived from Cho & Saul 2009",
-        side="derived",
-        effect=effects.co_activation,
-        prediction=Near(effects.co_activation_law, 0.02),
-        figure="together",
-        caveats=("A law of infinite width.",),
-        topic=_BOTH,
-    ),
-    Claim(
-        name="co-activation-with-norm",
-        sentence="With norm it stays one in four at any depth: to within 0.01.",
-        source="Balduzzi et al. 2017, section 3, where it is assumed",
-        side="paper",
-        effect=effects.normed_co_activation,
-        prediction=Near(0.25, 0.01),
-        figure="together",
-        topic=_BOTH,
     ),
 )
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from skipnorm.formulas import theory
 from skipnorm.formulas.kernels import arc_cosine_slope, correlations
 from skipnorm.formulas.quadrature import nonlinearity_index
 from skipnorm.inquiries.effects import best, cases, numbered, of
 from skipnorm.inquiries.nonlinearity.readings import INNER
-from skipnorm.inquiries.nonlinearity.study import GAINS, GROWTH_BATCH, SHIFTS
+from skipnorm.inquiries.nonlinearity.study import GAINS, SHIFTS
 
 __all__ = [
     "LAYERS",
@@ -26,15 +25,12 @@ __all__ = [
     "deeper_norms",
     "drawn",
     "fit_ratio",
-    "grown",
-    "growth_ratio",
     "idle",
     "index",
     "index_law",
     "late_linearity",
     "learned_idle",
     "lifted",
-    "linear_growth",
     "never_one_sided",
     "normed_co_activation",
     "norms_only",
@@ -43,9 +39,7 @@ __all__ = [
     "relu_accuracy_gain",
     "settled",
     "sigmoid_gap",
-    "small_gain_growth",
     "started",
-    "tanh_growth_ratios",
     "unit_share",
     "use_ratio",
     "used",
@@ -266,38 +260,3 @@ def norms_only(evidence: xr.Dataset) -> xr.DataArray:
 def deeper_norms(evidence: xr.Dataset) -> xr.DataArray:
     """How much better sixteen blocks are than four."""
     return norms_only(evidence) - best(evidence, "norms only, 4", "test_accuracy")
-
-
-def grown(evidence: xr.Dataset, variant: str) -> xr.DataArray:
-    """Growth of the squared gradient per layer."""
-    return of(evidence, variant, "growth", rate=0.0)
-
-
-def growth_ratio(more: str, less: str) -> Callable[[xr.Dataset], xr.DataArray]:
-    """The growth of one network over that of another."""
-
-    def effect(evidence: xr.Dataset) -> xr.DataArray:
-        return grown(evidence, more) / grown(evidence, less)
-
-    return effect
-
-
-def tanh_growth_ratios(evidence: xr.Dataset) -> xr.DataArray:
-    """How much more the gradient grows where the gain is larger."""
-    pairs = {"gain 1 against 0.1": ("1", "0.1"), "gain 4 against 1": ("4", "1")}
-    return cases(
-        {
-            case: growth_ratio(f"tanh, gain {more}", f"tanh, gain {less}")(evidence)
-            for case, (more, less) in pairs.items()
-        }
-    )
-
-
-def small_gain_growth(evidence: xr.Dataset) -> xr.DataArray:
-    """The growth with tanh at a gain of 0.1."""
-    return grown(evidence, "tanh, gain 0.1")
-
-
-def linear_growth() -> float:
-    """The growth of a linear network with batch norm."""
-    return theory.linear_batchnorm_explosion_rate(GROWTH_BATCH)

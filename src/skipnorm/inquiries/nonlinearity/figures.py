@@ -13,7 +13,7 @@ from skipnorm.formulas import theory
 from skipnorm.formulas.kernels import arc_cosine_slope, correlations
 from skipnorm.formulas.quadrature import nonlinearity_index
 from skipnorm.inquiries import effects as common
-from skipnorm.inquiries.nonlinearity import effects
+from skipnorm.inquiries.nonlinearity import effects, gradients
 from skipnorm.inquiries.nonlinearity.study import GAINS, GROWTH_BATCH
 
 __all__ = ["CAPTIONS", "FIGURES"]
@@ -186,13 +186,13 @@ def idle(evidence: xr.Dataset) -> go.Figure:
 def growth(evidence: xr.Dataset) -> go.Figure:
     """Growth of the squared gradient by gain and shift."""
     names = ["tanh, gain 0.1", "tanh, gain 1", "tanh, gain 4", "ReLU, shift 0", "ReLU, shift 2"]
-    linear = effects.linear_growth()
+    linear = gradients.linear_growth()
     laws = {
         "tanh, gain 0.1": linear,
         "ReLU, shift 0": theory.relu_batchnorm_explosion_rate(GROWTH_BATCH),
     }
     return strip(
-        common.cases({name: effects.grown(evidence, name) for name in names}),
+        common.cases({name: gradients.grown(evidence, name) for name in names}),
         by="case",
         theory=common.numbered({name: laws.get(name, np.nan) for name in names}),
         log_y=True,

@@ -38,13 +38,34 @@ def order(evidence: xr.Dataset) -> go.Figure:
     )
 
 
+def affine(evidence: xr.Dataset) -> go.Figure:
+    """What scale and shift gain, by place."""
+    return strip(
+        effects.accuracy_by_affine(evidence),
+        by="case",
+        theory=common.numbered({"norm before": 0.0, "norm after": 0.0}),
+        x_title="four layers; dashed: no difference",
+        y_title="test accuracy, with scale and shift minus without",
+    )
+
+
+def shared(evidence: xr.Dataset) -> go.Figure:
+    """What enters a matrix, by place."""
+    return strip(
+        effects.centred(evidence),
+        by="case",
+        theory=effects.centred_law(evidence),
+        x_title="plain networks, as drawn",
+        y_title="share of the mean square common to all samples",
+    )
+
+
 def growth(evidence: xr.Dataset) -> go.Figure:
     """Growth per layer in plain networks."""
     return strip(
         effects.plain_growths(evidence),
         by="case",
         theory=effects.relu_growth(evidence),
-        log_y=True,
         x_title="plain networks of sixteen layers, as drawn",
         y_title="growth of the squared gradient per layer",
     )
@@ -128,17 +149,20 @@ def gradients(evidence: xr.Dataset) -> go.Figure:
 
 FIGURES = {
     "order": order,
+    "affine": affine,
     "five": five,
     "fits": fits,
     "gradients": gradients,
     "means": means,
     "growth": growth,
+    "shared": shared,
     "stable": stable,
 }
 
 CAPTIONS = {
     "order": "Every dot is a seed: test accuracy with the norm after the activation minus that with the norm before "
     "it, each at the rate that is best on validation data.",
+    "affine": "The same for scale and shift: test accuracy with them minus without, wherever the norm stands.",
     "five": "Test accuracy of residual perceptrons with the five placements of He et al. 2016, each at the rate "
     "that is best on validation data.",
     "fits": "Training loss of the same networks at the end.",
@@ -148,6 +172,8 @@ CAPTIONS = {
     "the addition, L / pi with full pre-activation.",
     "growth": "By what the squared gradient grows per layer, towards the input. Dashed: theory for the norm before the "
     "activation at this batch size.",
+    "shared": "Which share of the mean square of what enters the tenth matrix is the squared mean of its channels. "
+    "Dashed: 1/pi for a ReLU of a normalised Gaussian, 0 behind a norm.",
     "stable": "The largest learning rate up to which no run of the grid diverges. Frozen norms keep the statistics of "
     "one batch of the network as drawn; grids end at 0.3 with statistics of the batch, at 0.24 with frozen ones.",
 }
