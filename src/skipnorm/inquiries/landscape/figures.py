@@ -149,7 +149,7 @@ def symmetric(evidence: xr.Dataset) -> go.Figure:
         for name in ("sharpness_change", "filter_normalised_change")
     )
     found = {"largest eigenvalue": raw, "filter-normalised line": 1.0 + line}
-    return strip(_together(found), log_y=True, x_title="", y_title="after / before")
+    return strip(_together(found), log_y=True, x_title="measure", y_title="after / before")
 
 
 def reach(evidence: xr.Dataset) -> go.Figure:
@@ -219,9 +219,9 @@ FIGURES: Mapping[str, Callable[[xr.Dataset], go.Figure]] = {
 }
 
 CAPTIONS: Mapping[str, str] = {
-    "surface": "Four trained networks of 16 blocks, one seed: the loss over filter-normalised planes, all on one scale "
-    "of heights and colours, cut off at 10. Batch norm normalises by the batch. Behind ± is the standard error of the "
-    "difference from the centre over two batches.",
+    "surface": "Four trained networks of 16 blocks, one seed (SkipInit: skips with scaled branches, no norm): the loss "
+    "over filter-normalised planes, all on one scale of heights and colours, cut off at 10. Batch norm normalises by the "
+    "batch. Behind ± is the standard error of the difference from the centre over two batches.",
     "before": "The same four before training. Heights and colours are again those of one scale, but not those of the "
     "figure above.",
     "rugged": "Ruggedness: the share of the ups and downs along rows and columns of the plane that a single valley in "
