@@ -219,6 +219,25 @@ def test_a_ratio_to_a_diverged_loss_is_ranked_though_it_is_finite(scale: Scale) 
     assert judge(asked, whole).method.startswith("paired Student-t")
 
 
+@pytest.mark.parametrize(
+    ("prediction", "gains"),
+    [
+        (AtMost(0.05), [0.01, -0.01, 0.0, 0.02, 0.0, -0.02]),
+        (Equivalent(0.05), [0.01, 0.02, 0.0, 0.02, 0.0, 0.01]),
+    ],
+)
+def test_a_difference_of_nothing_is_a_number_wherever_else_a_run_diverged(
+    prediction: Prediction, gains: list[float]
+) -> None:
+    """Accuracies are often equal; a run of another variant that diverged says nothing about them."""
+    lost = (("variant", "seed"), np.where(np.eye(2, 6) == 1, 7.0, math.nan))
+    evidence = xr.Dataset({"gain": ("seed", gains), "diverged_at": lost})
+    evidence["diverged_at"][0, 2] = 7.0
+    verdict = judge(claim(prediction), evidence)
+    assert verdict.ruling == "supported"
+    assert verdict.method.startswith("paired Student-t")
+
+
 def test_a_diverged_seed_switches_to_the_sign_test_and_is_never_dropped() -> None:
     gains = [3.0, 3.1, 3.2, 3.3, 3.4, 3.5, 3.6, 3.7]
     exploded = xr.Dataset({"gain": ("seed", [*gains, math.inf])})
