@@ -220,8 +220,8 @@ FIGURES: Mapping[str, Callable[[xr.Dataset], go.Figure]] = {
 
 CAPTIONS: Mapping[str, str] = {
     "surface": "Four trained networks of 16 blocks, one seed (SkipInit: skips with scaled branches, no norm): the loss "
-    "over filter-normalised planes, all on one scale of heights and colours, cut off at 10. Batch norm normalises by the "
-    "batch. Behind ± is the standard error of the difference from the centre over two batches.",
+    "over filter-normalised planes, all on one scale of heights and colours, cut off at 10. Batch norm normalises by "
+    "the batch. Behind ± is the standard error of the difference from the centre over two batches.",
     "before": "The same four before training. Heights and colours are again those of one scale, but not those of the "
     "figure above.",
     "rugged": "Ruggedness: the share of the ups and downs along rows and columns of the plane that a single valley in "
