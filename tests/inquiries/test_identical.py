@@ -17,6 +17,7 @@ from skipnorm.inquiries.identical.readings import READINGS, alike, by_depth, cou
 from skipnorm.inquiries.identical.study import (
     BAR,
     BY_BATCH,
+    CONTROL,
     LEARNERS,
     NOISY,
     Several,
@@ -32,7 +33,7 @@ INQUIRY = load("identical")
 CLAIMS = {claim.name: claim for claim in INQUIRY.claims}
 TINY = Size(seeds=range(1), steps=10, depth=3, initial_depth=3, draws=2, samples=64)
 EXACT = {"same-in-use-without", "independent-without-norm", "shape-untouched", "two-moments"}
-ALL = (*LEARNERS, NOISY)
+ALL = (*LEARNERS, NOISY, CONTROL)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,14 @@ def world(tiny):
             evidence = put(evidence, f"chance_{sense}", 0.1, variant=name)
             evidence = put(evidence, f"apart_{sense}", 0.12, variant=name)
     evidence = ranked(evidence)
-    normed = {"plain BN": 0.1, "residual BN": 0.1, "plain": 0.2, "residual": 0.2, NOISY: 0.1}
+    normed = {
+        "plain BN": 0.1,
+        "residual BN": 0.1,
+        "plain": 0.2,
+        "residual": 0.2,
+        NOISY: 0.1,
+        CONTROL: 0.1,
+    }
     for name, value in normed.items():
         evidence = put(evidence, "test_loss", value, variant=name)
     for name, value in {"plain BN": 0.03, "residual BN": 0.04}.items():

@@ -67,7 +67,6 @@ def world(tiny):
         for (name, quantity), value in {
             ("plain", "step_mean"): 0.01,
             ("BN", "step_mean"): 0.002,
-            ("noisy BN", "step_mean"): 0.3,
             ("plain", "gradient_shift_relative"): 0.5,
             ("BN", "gradient_shift_relative"): 0.6,
             ("plain", "output_shift"): 0.1,
@@ -75,6 +74,7 @@ def world(tiny):
             ("BN", "output_shift_frozen"): 0.1,
         }.items()
     }
+    near["noisy BN, rate 0.1", "step_mean"] = 0.3
     losses = {"plain": 0.3, "BN": 0.1, "noisy BN": 0.15, "noise, no BN": 2.0, "linear": 9.0}
     return puts(
         {
@@ -125,7 +125,7 @@ REFUTING = {
     "linear-norm-loses-its-gradients": each("gradient_shift_cosine", 0.9, "linear BN"),
     "linear-norm-learns-faster": each("loss_curve", 9.0, "linear BN"),
     "nothing-shifts-the-first": lambda e: put(e, "gradient_shift", 1e-6, variant="linear", layer=1),
-    "noise-brings-shift": each("step_mean", 0.02, "noisy BN, rate 0.03"),
+    "noise-brings-shift": each("step_mean", 0.02, "noisy BN, rate 0.1"),
     "shift-does-not-matter": each("loss_curve", 0.5, "noisy BN"),
     "noise-hardly-matters": each("loss_curve", 0.5, "noisy BN"),
     "shift-is-harmful": each("loss_curve", 0.1, "noisy BN"),

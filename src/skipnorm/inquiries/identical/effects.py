@@ -9,7 +9,7 @@ import xarray as xr
 
 from skipnorm.evidence.outcomes import outcomes
 from skipnorm.inquiries.identical.readings import READINGS
-from skipnorm.inquiries.identical.study import BAR, LEARNERS, NOISY, NOISY_RATE, RATE
+from skipnorm.inquiries.identical.study import BAR, LEARNERS, rate_of
 
 __all__ = [
     "MEASURES",
@@ -32,8 +32,7 @@ _HOW = ("recorded", "diverged_at", "last_step")
 
 def read(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
     """A quantity of a learner at its rate, at the steps at which it was read."""
-    rate = NOISY_RATE if variant == NOISY else RATE
-    whole = evidence[quantity].sel(variant=variant, rate=rate, drop=True)
+    whole = evidence[quantity].sel(variant=variant, rate=rate_of(variant), drop=True)
     return whole.dropna("step", how="all") if "step" in whole.dims else whole
 
 
@@ -63,7 +62,7 @@ def moved(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     found = read(evidence, variant, "percentile")
     first = found.isel(step=0, drop=True)
     width = (_width(found) + _width(first)) / 2
-    apart = np.abs(found - first).mean("quantile") / width
+    apart = xr.DataArray(np.abs(found - first)).mean("quantile") / width
     return apart.mean([dim for dim in apart.dims if dim not in ("seed", "step")])
 
 
@@ -85,11 +84,10 @@ def at_bar(evidence: xr.Dataset, variant: str, values: xr.DataArray) -> xr.DataA
 def generalised(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     """The test loss where the training loss comes down to the bar: infinite where the run diverged."""
     names = [name for name in ("training_loss", *_HOW) if name in evidence]
-    diverged = ~np.isfinite(outcomes(evidence[names].sel(variant=[variant]), "training_loss"))
-    rate = NOISY_RATE if variant == NOISY else RATE
-    lost = diverged.sel(variant=variant, rate=rate, drop=True)
+    last = outcomes(evidence[names].sel(variant=[variant]), "training_loss")
+    last = last.sel(variant=variant, rate=rate_of(variant), drop=True)
     found = at_bar(evidence, variant, read(evidence, variant, "test_loss"))
-    return xr.where(lost, np.inf, found)
+    return found.where(last != np.inf, np.inf)
 
 
 def degree(evidence: xr.Dataset, variant: str, measure: str) -> xr.DataArray:

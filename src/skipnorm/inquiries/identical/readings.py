@@ -148,8 +148,8 @@ def by_depth(networks: Sequence[nn.Module], batch: Any) -> xr.Dataset:
             rows.append([float(shape), _kurtosis(units), float(differ)])
         table.append(rows)
     means = np.mean(table, axis=0)
-    values = {quantity.name: means[:, at] for at, quantity in enumerate(_BY_DEPTH)}
-    return label(values, _BY_DEPTH, {"layer": list(range(1, len(means) + 1))}, {})
+    columns = {quantity.name: means[:, at] for at, quantity in enumerate(_BY_DEPTH)}
+    return label(columns, _BY_DEPTH, {"layer": list(range(1, len(means) + 1))}, {})
 
 
 def coupling(network: nn.Module, batch: Any) -> xr.Dataset:

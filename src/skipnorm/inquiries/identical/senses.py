@@ -91,7 +91,8 @@ def coupled_without(evidence: xr.Dataset) -> xr.DataArray:
 
 def coupled(evidence: xr.Dataset) -> xr.DataArray:
     """The same with batch norm, the geometric mean over training."""
-    return xr.DataArray(np.exp(np.log(read(evidence, "plain BN", "coupled")).mean("step")))
+    logs = xr.DataArray(np.log(read(evidence, "plain BN", "coupled"))).mean("step")
+    return xr.DataArray(np.exp(logs))
 
 
 def use_gap_without(evidence: xr.Dataset) -> xr.DataArray:

@@ -35,9 +35,10 @@ BAR = 0.05
 """The training loss at which generalisation is compared."""
 
 RATE, NOISY_RATE = 0.03, 0.1
-"""Of all learners but the one with noise, which needs more to come below the bar."""
+"""Of all learners but the one with noise, which needs more to come below the bar, and its control."""
 
-NOISY = "plain BN, noise"
+NOISY, CONTROL = "plain BN, noise", "plain BN, rate 0.1"
+"""Batch norm with noise behind it, and without, both at the rate of the former."""
 
 LEARNERS: tuple[str, ...] = (*FAMILIES, "plain RMS", "plain GN", "plain centred")
 """Those over which identity and generalisation are compared; the noisy one stands apart."""
@@ -86,6 +87,15 @@ class Several:
         return nn.ModuleList(self.network.build(first + number) for number in range(self.draws))
 
 
+def rate_of(variant: str) -> float:
+    """The rate at which a learner is trained.
+
+    >>> rate_of("plain BN"), rate_of(NOISY)
+    (0.03, 0.1)
+    """
+    return NOISY_RATE if variant in (NOISY, CONTROL) else RATE
+
+
 def within(steps: int) -> tuple[int, ...]:
     """Five moments by growing distances, between which every learner comes below the bar.
 
@@ -124,6 +134,7 @@ def _learners(size: Size) -> dict[str, Variant]:
         found[name] = make(network, probes=(inputs, alike, *exact.get(name, ())))
     noisy = Noised(learner("plain BN", size.depth))
     found[NOISY] = make(noisy, probes=(inputs, alike), rates=(NOISY_RATE,))
+    found[CONTROL] = make(learner("plain BN", size.depth), probes=(), rates=(NOISY_RATE,))
     return found
 
 

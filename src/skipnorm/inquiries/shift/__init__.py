@@ -15,10 +15,10 @@ __all__ = ["SHIFT"]
 SHIFT = Inquiry(
     name="shift",
     question="Does batch norm reduce internal covariate shift, and does that matter?",
-    method="Three kinds of networks in training, read at five moments on one batch that stays the same. Three layers "
-    "of sigmoids in batches of 60, whose inputs are followed (as in Ioffe & Szegedy). Ten layers of ReLU by plain "
-    "gradient descent, with and without batch norm, and with noise behind it or in its place. 25 linear layers of 10 x "
-    "10 that fit a random map, as published by Santurkar et al.: full batch, summed squares, rate 1e-7.\n\n"
+    method="Three kinds of networks in training, read at five moments on one batch that stays the same. Three "
+    "layers of sigmoids in batches of 60, whose inputs are followed (as in Ioffe & Szegedy). Ten layers of ReLU by "
+    "plain gradient descent, with and without batch norm, and with noise behind it or in its place. 25 linear layers "
+    "of 10 x 10 that fit a random map, as published by Santurkar et al.: full batch, summed squares, rate 1e-7.\n\n"
     "G is a layer's gradient, G' the same once the layers below have taken the step of the training's own rate. "
     "Networks that are compared have the same weights to begin with, the same samples in the same order, and the same "
     "rate; in the comparison of losses, which are those of the last batches in training, each has the one of three "

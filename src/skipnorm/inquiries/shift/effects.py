@@ -44,7 +44,7 @@ def read(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
 def typical(values: xr.DataArray) -> xr.DataArray:
     """The geometric mean over all that is not a seed."""
     rest = [dim for dim in values.dims if dim != "seed"]
-    return xr.DataArray(np.exp(np.log(values).mean(rest)))
+    return xr.DataArray(np.exp(xr.DataArray(np.log(values)).mean(rest)))
 
 
 def path(percentiles: xr.DataArray) -> xr.DataArray:
@@ -55,7 +55,7 @@ def path(percentiles: xr.DataArray) -> xr.DataArray:
     first, then = percentiles.isel(step=slice(-1)), percentiles.isel(step=slice(1, None))
     then = then.assign_coords(step=first["step"])
     width = (_width(first) + _width(then)) / 2
-    return np.abs(then - first).mean("quantile") / width
+    return xr.DataArray(np.abs(then - first)).mean("quantile") / width
 
 
 def drift(evidence: xr.Dataset, variant: str) -> xr.DataArray:
@@ -65,11 +65,18 @@ def drift(evidence: xr.Dataset, variant: str) -> xr.DataArray:
 
 
 def over_training(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
-    """The geometric mean of a quantity over readings and places, or layers above the first."""
+    """The geometric mean of a quantity over the time of training (by trapezoids) and places, or layers above the first.
+
+    A reading counts for the time around it, so that the first moment, which is like no other, does not weigh more
+    where fewer are read.
+    """
     values = read(evidence, variant, quantity)
     if "layer" in values.dims:
         values = values.isel(layer=values["layer"].values > 1)
-    return typical(values)
+    logs = xr.DataArray(np.log(values))
+    logs = logs.mean([dim for dim in logs.dims if dim not in ("seed", "step")])
+    steps = logs["step"]
+    return xr.DataArray(np.exp(logs.integrate("step") / float(steps[-1] - steps[0])))
 
 
 def by_rate(evidence: xr.Dataset, quantity: str, over: str, under: str) -> xr.DataArray:

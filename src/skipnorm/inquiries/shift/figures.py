@@ -65,7 +65,8 @@ def gradients(evidence: xr.Dataset) -> go.Figure:
         for rate in ("rate 0.03", _RATE):
             found = read(evidence, f"{name}, {rate}", "gradient_shift_relative")
             above = found.isel(layer=found["layer"].values > 1)
-            series[f"{label}, {rate}"] = xr.DataArray(np.exp(np.log(above).mean("step")))
+            logs = xr.DataArray(np.log(above)).mean("step")
+            series[f"{label}, {rate}"] = xr.DataArray(np.exp(logs))
     return profile(
         series, "layer", log_y=True, x_title="weight layer", y_title="||G − G'|| / ||G||"
     )

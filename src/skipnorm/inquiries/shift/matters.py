@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from skipnorm.inquiries.effects import cases
-from skipnorm.inquiries.shift.effects import by_rate, ended, read, taught, typical
+from skipnorm.inquiries.shift.effects import ended, over_training, read, taught, typical
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Identity
 
 __all__ = ["CLAIMS"]
@@ -21,7 +21,10 @@ _BEST = "Loss of the last batches in training, noise included; each network at t
 
 def noise_shift(evidence: xr.Dataset) -> xr.DataArray:
     """How far one update moves the means with noise behind batch norm, over a network without either."""
-    return by_rate(evidence, "step_mean", "noisy BN", "plain")
+    noisy, plain = (
+        over_training(evidence, f"{name}, rate 0.1", "step_mean") for name in ("noisy BN", "plain")
+    )
+    return noisy / plain
 
 
 def noisy_over(evidence: xr.Dataset, other: str) -> xr.DataArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skipnorm.networks.recipe import Perceptron
 
@@ -34,7 +34,8 @@ class Noised:
         settings = NoisyNorm()
         noise = Noise(settings.n_mu, settings.n_sigma, settings.r_mu, settings.r_sigma, dim=1)
         network = self.perceptron.build(seed)
-        for block in network.blocks:  # type: ignore[union-attr]
-            before = block.weight if self.perceptron.norm == "none" else block.norm  # type: ignore[union-attr]
-            before.register_forward_hook(noise.hook)  # type: ignore[union-attr, operator]
+        blocks: Any = network.blocks
+        for block in blocks:
+            before = block.weight if self.perceptron.norm == "none" else block.norm
+            before.register_forward_hook(noise.hook)
         return network

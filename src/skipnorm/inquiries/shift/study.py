@@ -112,12 +112,18 @@ def _rectifiers(size: Size) -> dict[str, Variant]:
         name: Variant(network, TASK, training=training, rates=RATES, probes=())
         for name, network in families.items()
     }
-    for name in ("plain", "BN", "noisy BN"):
+    for name in ("plain", "BN"):
         for rate in STEPS:
-            probes: tuple[Any, ...] = (partial(next_step, step=rate),)
-            if name != "noisy BN":
-                probes = (inputs, partial(gradients, step=rate), output_means, *probes)
+            probes = (
+                inputs,
+                partial(gradients, step=rate),
+                partial(next_step, step=rate),
+                output_means,
+            )
             found[f"{name}, rate {rate}"] = replace(found[name], rates=(rate,), probes=probes)
+    found["noisy BN, rate 0.1"] = replace(
+        found["noisy BN"], rates=(0.1,), probes=(partial(next_step, step=0.1),)
+    )
     return found
 
 
