@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import skipnorm as sn
-from skipnorm.audit.page import marks_of, write_audit
+from skipnorm.audit.marks import marks_of
+from skipnorm.audit.page import write_audit
 from skipnorm.errors import StudyError
 
 TRAINING = sn.Training(steps=12, batch=32, settings={"momentum": 0.9}, rate=0.05)
@@ -91,7 +92,8 @@ def test_the_page_shows_every_site_and_every_answer(found: sn.Audit):
     assert sorted(sites) == sorted(s.name for s in (*found.anatomy.norms, *found.anatomy.skips))
     page = write_audit(found).read_text(encoding="utf-8")
     for answer in found.answers:
-        assert f"{answer.group.name}: {answer.ruling}" in page
+        name = answer.group.name
+        assert f"{name[:1].upper()}{name[1:]}: {answer.ruling}" in page
 
 
 def test_again_it_trains_nothing_and_says_the_same(found: sn.Audit):

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from skipnorm.anatomy.sites import Skip
 from skipnorm.audit.advice import shown
+from skipnorm.audit.cards import verdict_of
+from skipnorm.audit.marks import marks_of
+from skipnorm.audit.mechanisms import MECHANISMS
 from skipnorm.audit.rulings import LOOKS
-from skipnorm.audit.wording import effect_words, interval_words, margin_words, more_words
-from skipnorm.figures.circuit import SHADES, Mark, circuit
+from skipnorm.audit.wording import as_good, effect_words, interval_words, margin_words, more_words
+from skipnorm.figures.circuit import SHADES, circuit
 from skipnorm.figures.contrast import Cell, contrast
 from skipnorm.figures.intervals import intervals
 from skipnorm.report import Section, write_page
 from skipnorm.studies.progress import span
+from skipnorm.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from skipnorm.audit.advice import Advice
     from skipnorm.audit.audit import Answer, Audit, Trialled
 
 __all__ = ["write_audit"]
@@ -67,16 +71,15 @@ def _rulings(audit: Audit) -> Section:
         figures["effects"] = intervals(
             _forest(several, audit.margin), x_title=_axis(audit), looks=SHADES
         )
+        figures["effects"].for_each_trace(
+            lambda trace: trace.update(name="the margin"), selector={"name": "predicted"}
+        )
         captions["effects"] = (
             "What the absence of each group costs, with its interval. Shaded: the margin within which it does not "
             "matter. A run that diverges lies at the edge."
         )
-    lines = [
-        f"{answer.group.name}: {answer.ruling}. {_row(audit, answer)}" for answer in audit.answers
-    ]
     looks = " and ".join(str(seeds) for seeds, _ in LOOKS)
     method = [
-        *lines,
         f"{audit.course[:1].upper()}{audit.course[1:]}.",
         "Load-bearing: all of the interval lies beyond the margin. Idle: all of it lies within the margin to both "
         "sides. Helpful or harmful: all of it lies on one side of none, a part of it within the margin. Intervals are "
@@ -89,41 +92,19 @@ def _rulings(audit: Audit) -> Section:
         "Which of them does it need?",
         "\n\n".join(filter(None, method)),
         audit.command or "sn.audit(...)",
+        verdicts=[_card(audit, answer) for answer in audit.answers],
         figures=figures,
         captions=captions,
     )
 
 
-def marks_of(audit: Audit) -> list[Mark]:
-    """Every site with the ruling of the narrowest group that was tested with it."""
-    marks: list[Mark] = []
-    since = -0.5
-    for site in audit.anatomy.sites:
-        at = float(site.index)
-        if isinstance(site, Skip):
-            for kind, word in (("shortcuts", "shortcut"), ("branches", "branch")):
-                ruling, says = _narrowest(audit, site.name, kind)
-                start = since if word == "shortcut" else since + 0.25
-                end = at if word == "shortcut" else at - 0.25
-                if word == "shortcut" or ruling != "not tested":
-                    marks.append(Mark(site.name, word, start, max(start, end), ruling, says))
-            since = at
-        elif site.kind == "norm":
-            ruling, says = _narrowest(audit, site.name, "norms")
-            marks.append(Mark(site.name, "norm", at, at, ruling, says))
-        else:
-            marks.append(Mark(site.name, "activation", at, at))
-    return marks
-
-
-def _narrowest(audit: Audit, site: str, kind: str) -> tuple[str, str]:
-    found = [each for each in audit.answers if each.group.kind == kind and site in each.group.sites]
-    if not found:
-        return "not tested", ""
-    answer = min(found, key=lambda each: len(each.group.sites))
+def _card(audit: Audit, answer: Answer) -> Verdict:
     assert answer.removal is not None
-    effect = effect_words(answer.removal.standing.effect, audit.score)
-    return answer.ruling, f"{answer.group.name}: {answer.ruling}, {effect}"
+    name, topic = answer.group.name, answer.group.kind
+    sentence = f"{name[:1].upper()}{name[1:]}: {answer.ruling}"
+    return verdict_of(
+        audit, answer.removal, sentence, _row(audit, answer), topic=topic, figure="network"
+    )
 
 
 def _forest(several: Sequence[Trialled], margin: float) -> xr.Dataset:
@@ -173,18 +154,18 @@ def _reasons(audit: Audit) -> Section:
     several = [answer.removal for answer in audit.answers if answer.removal is not None]
     several += [each for answer in audit.answers for each in answer.substitutes]
     several += list(audit.additions)
+    order = [*(each.title for each in MECHANISMS), "usable learning rates"]
     cells = [
         Cell(each.arm, change.title, change.before, change.after, _look(change))
         for each in several
-        for change in each.changes
+        for change in sorted(each.changes, key=lambda change: order.index(change.title))
     ]
+    cells.sort(key=lambda cell: order.index(cell.column))
     figures = {"mechanisms": contrast(cells)} if cells else {}
     captions = {
         "mechanisms": "At initialisation, five draws: what each alteration changes. The number is the reading with the "
         "alteration; a band is the range in which training is expected to work. The last column counts learning rates."
     }
-    from skipnorm.audit.mechanisms import MECHANISMS
-
     method = "\n\n".join(f"{each.title}: {each.meaning} ({each.source})." for each in MECHANISMS)
     return Section(
         "reasons",
@@ -253,20 +234,52 @@ def _checkpoint(audit: Audit) -> Section:
 
 def _instead(audit: Audit) -> Section:
     advice = audit.advice
+    several = [each for answer in audit.answers for each in answer.substitutes]
+    several += list(audit.additions)
+    cards = [
+        verdict_of(
+            audit,
+            each,
+            f"{each.arm[:1].upper()}{each.arm[1:]}: {as_good(each.standing.ruling)}",
+            f"{each.what[:1].upper()}{each.what[1:]}: "
+            f"{effect_words(each.standing.effect, audit.score)} against the original.",
+            topic="in their place",
+            figure="",
+        )
+        for each in several
+    ]
     if advice is None:
         text = "Leave it as it is: nothing simpler that was run is as good within the margin."
-        return Section("advice", "What to do instead?", text, audit.command or "sn.audit(...)")
+        command = audit.command or "sn.audit(...)"
+        return Section("advice", "What to do instead?", text, command, verdicts=cards)
+    return Section(
+        "advice",
+        "What to do instead?",
+        "\n\n".join(_advised(audit, advice)),
+        advice.code or audit.command,
+        verdicts=cards,
+    )
+
+
+def _advised(audit: Audit, advice: Advice) -> list[str]:
     cost = effect_words(advice.effect, audit.score)
     lines = [
-        f"{advice.arm}: {advice.what}. At learning rate {advice.rate:g}: {cost} against the original.",
-        "Measured savings: "
-        + ", ".join(f"{name} {shown(share)}" for name, share in advice.saving.items())
-        + ".",
-        "The code below makes the network that was measured.",
+        f"{advice.arm[:1].upper()}{advice.arm[1:]}: {advice.what}. At learning rate {advice.rate:g}: {cost} against "
+        "the original."
     ]
-    return Section(
-        "advice", "What to do instead?", "\n\n".join(lines), advice.code or audit.command
-    )
+    before, after = advice.before, advice.after
+    if before is not None and after is not None:
+        pairs = {
+            "parameters": (f"{before.parameters:,}", f"{after.parameters:,}"),
+            "memory": (f"{before.kept:,}", f"{after.kept:,} bytes kept for the backward pass"),
+            "training time": (f"{1e3 * before.training:.3g}", f"{1e3 * after.training:.3g} ms"),
+            "inference time": (f"{1e3 * before.inference:.3g}", f"{1e3 * after.inference:.3g} ms"),
+        }
+        lines += [
+            f"{name[:1].upper()}{name[1:]}: {old} to {new}, {shown(advice.saving[name])}."
+            for name, (old, new) in pairs.items()
+        ]
+    return [*lines, "The code below makes the network that was measured."]
 
 
 def _untested(audit: Audit) -> Section:

@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from skipnorm.audit.advice import shown
-from skipnorm.audit.wording import effect_words, interval_words, margin_words, more_words
+from skipnorm.audit.wording import as_good, effect_words, interval_words, margin_words, more_words
 from skipnorm.studies.progress import span
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _table(audit: Audit) -> list[str]:
             (
                 f"({each.arm})",
                 "",
-                _as_good(found.ruling),
+                as_good(found.ruling),
                 effect_words(found.effect, audit.score),
                 interval_words(found, audit.score),
                 str(found.seeds),
@@ -68,16 +68,6 @@ def _row(audit: Audit, answer: Answer) -> tuple[str, ...]:
         str(found.seeds),
         f"{answer.removal.tuned.rate:g}",
     )
-
-
-def _as_good(ruling: str) -> str:
-    """The same rulings, said of what stands in."""
-    return {
-        "load-bearing": "worse",
-        "helpful": "rather worse",
-        "idle": "as good",
-        "harmful": "better",
-    }.get(ruling, ruling)
 
 
 def _reasons(audit: Audit) -> list[str]:

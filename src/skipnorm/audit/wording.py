@@ -12,9 +12,24 @@ if TYPE_CHECKING:
     from skipnorm.audit.groups import Group
     from skipnorm.audit.rulings import Standing
 
-__all__ = ["effect_words", "interval_words", "margin_words", "more_words", "reason"]
+__all__ = ["as_good", "effect_words", "interval_words", "margin_words", "more_words", "reason"]
 
 _SHOWN = 3
+
+
+def as_good(ruling: str) -> str:
+    """A ruling, said of what stands in for a group.
+
+    >>> as_good("idle"), as_good("harmful"), as_good("undecided")
+    ('as good', 'better', 'undecided')
+    """
+    words = {
+        "load-bearing": "worse",
+        "helpful": "rather worse",
+        "idle": "as good",
+        "harmful": "better",
+    }
+    return words.get(ruling, ruling)
 
 
 def effect_words(value: float, score: str) -> str:
@@ -40,7 +55,7 @@ def interval_words(found: Standing, score: str) -> str:
     """The ends of an interval, in print, with the sign of what happens to the score."""
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         ends = [effect_words(end, score) for end in (found.low, found.high)]
-        return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+        return f"{ends[0]} throughout" if ends[0] == ends[1] else " to ".join(ends)
     if score == "accuracy":
         return f"{-found.high:+.3f} to {-found.low:+.3f}".replace("-", "−")
     low, high = (math.expm1(min(end, 50.0)) for end in (found.low, found.high))

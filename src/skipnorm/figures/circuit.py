@@ -75,7 +75,7 @@ def circuit(marks: Sequence[Mark], *, height: int = 300) -> go.Figure:
     ]
     shown = [(at, words) for at, words, kind in rows if kind in kinds]
     figure.update_yaxes(
-        range=[-1.1, 1.5],
+        range=[-1.1 if "branch" in kinds else -0.4, 1.5 if "shortcut" in kinds else 0.4],
         showgrid=False,
         tickvals=[at for at, _ in shown],
         ticktext=[words for _, words in shown],

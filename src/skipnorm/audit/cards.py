@@ -1,0 +1,84 @@
+"""Rulings of an audit as the verdicts that the page shows on its cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from skipnorm.audit.wording import margin_words
+from skipnorm.errors import ClaimError
+from skipnorm.verdicts import Claim, Equivalent, Verdict
+from skipnorm.verdicts.verdict import Ruling as Verdicts
+
+if TYPE_CHECKING:
+    from skipnorm.audit.audit import Audit, Trialled
+
+__all__ = ["verdict_of"]
+
+_AS_VERDICT: dict[str, Verdicts] = {
+    "idle": "supported",
+    "load-bearing": "refuted",
+    "harmful": "refuted",
+    "helpful": "undecided",
+    "undecided": "undecided",
+}
+"""Whether that it makes no difference is supported; of `helpful`, by how much it does is open."""
+
+
+def verdict_of(
+    audit: Audit, one: Trialled, sentence: str, reason: str, *, topic: str, figure: str
+) -> Verdict:
+    """The ruling on an arm, as a verdict on the sentence that it makes no difference that matters.
+
+    Args:
+        audit: which the arm belongs to.
+        one: the arm.
+        sentence: what the card says, with the ruling in words.
+        reason: why.
+        topic: under which heading the card stands.
+        figure: which shows it.
+    """
+    found = one.standing
+    claim = Claim(
+        one.arm,
+        sentence,
+        "this audit",
+        "derived",
+        _not_again,
+        Equivalent(audit.margin),
+        figure=figure,
+        topic=topic,
+        unit="accuracy lost" if audit.score == "accuracy" else "log ratio of losses",
+    )
+    row: dict[str, Any] = {
+        "case": "",
+        "ruling": _AS_VERDICT[found.ruling],
+        "effect": found.effect,
+        "low": found.low,
+        "high": found.high,
+        "level": found.level,
+        "predicted_low": -audit.margin,
+        "predicted_high": audit.margin,
+        "seeds": found.seeds,
+        "diverged": found.diverged,
+    }
+    ranked = "order statistics around the median" if found.diverged else "Student's interval"
+    return Verdict(
+        claim,
+        _AS_VERDICT[found.ruling],
+        found.effect,
+        found.low,
+        found.high,
+        found.level,
+        f"no more than {margin_words(audit.margin, audit.score)} either way",
+        found.seeds,
+        f"{ranked} of the paired difference; learning rate {one.tuned.rate:g}",
+        reason,
+        "",
+        (row,),
+    )
+
+
+def _not_again(evidence: xr.Dataset) -> xr.DataArray:
+    raise ClaimError("an audit rules by its own looks and levels; judge() would rule by others")
