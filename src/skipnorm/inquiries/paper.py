@@ -34,7 +34,7 @@ DEPTHS = (20, 32, 56, 110)
 PUBLISHED = {20: 0.0875, 32: 0.0751, 56: 0.0697, 110: 0.0661}
 """Test errors of the residual networks, He et al. 2015, table 6; of 110 layers the mean of five runs."""
 
-SURFACES = {
+SURFACES: Mapping[str, Mapping[str, Any]] = {
     "plain-20": {"layers": 20, "residual": False},
     "plain-56": {"layers": 56, "residual": False},
     "plain-20, no norm": {"layers": 20, "residual": False, "norm": "none"},
