@@ -130,15 +130,13 @@ CORRECTIONS: tuple[Correction, ...] = (
         "Sharp minima are not in the paper that is cited there. How sharp the end point is follows from the learning "
         "rate (the edge of stability, 2 over the rate, with batch norm and without), and sharpness of weights "
         "before a norm depends on their scale.",
-        (
-            _shown(
-                "rates",
-                "bn-avoids-sharp-minima",
-                "bn-is-as-sharp",
-                "edge-with-bn",
-                "the-rate-makes-it-flat",
-            )
-            + _shown("landscape", "raw-sharpness-is-not-the-function's")
+        _shown(
+            "rates",
+            "bn-avoids-sharp-minima",
+            "bn-is-as-sharp",
+            "edge-with-bn",
+            "the-rate-makes-it-flat",
+            "raw-sharpness-tells-nothing",
         ),
     ),
     Correction(
