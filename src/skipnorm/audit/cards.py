@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from skipnorm.audit.wording import margin_words
 from skipnorm.errors import ClaimError
+from skipnorm.evidence.wording import number
 from skipnorm.verdicts import Claim, Equivalent, Verdict
 from skipnorm.verdicts.verdict import Ruling as Verdicts
 
@@ -26,18 +26,15 @@ _AS_VERDICT: dict[str, Verdicts] = {
 """Whether that it makes no difference is supported; of `helpful`, by how much it does is open."""
 
 
-def verdict_of(
-    audit: Audit, one: Trialled, sentence: str, reason: str, *, topic: str, figure: str
-) -> Verdict:
+def verdict_of(audit: Audit, one: Trialled, sentence: str, reason: str, *, topic: str) -> Verdict:
     """The ruling on an arm, as a verdict on the sentence that it makes no difference that matters.
 
     Args:
         audit: which the arm belongs to.
         one: the arm.
-        sentence: what the card says, with the ruling in words.
+        sentence: what the card says; the ruling is about its truth.
         reason: why.
         topic: under which heading the card stands.
-        figure: which shows it.
     """
     found = one.standing
     claim = Claim(
@@ -47,9 +44,8 @@ def verdict_of(
         "derived",
         _not_again,
         Equivalent(audit.margin),
-        figure=figure,
         topic=topic,
-        unit="accuracy lost" if audit.score == "accuracy" else "log ratio of losses",
+        unit="of accuracy" if audit.score == "accuracy" else "in log loss",
     )
     row: dict[str, Any] = {
         "case": "",
@@ -71,7 +67,7 @@ def verdict_of(
         found.low,
         found.high,
         found.level,
-        f"no more than {margin_words(audit.margin, audit.score)} either way",
+        f"lost or won: within {number(audit.margin)}",
         found.seeds,
         f"{ranked} of the paired difference; learning rate {one.tuned.rate:g}",
         reason,

@@ -34,7 +34,7 @@ _PRICES = "The rise of the loss where a site is taken out of the trained network
 
 def write_audit(audit: Audit, path: str | Path | None = None) -> Path:
     """The page, beside the audit's evidence unless another place is given; returns where it lies."""
-    sections = [_rulings(audit), _reasons(audit)]
+    sections = [_picture(audit), _rulings(audit), _reasons(audit)]
     if audit.lesions is not None:
         sections.append(_checkpoint(audit))
     sections += [_instead(audit), _untested(audit)]
@@ -59,7 +59,7 @@ def write_audit(audit: Audit, path: str | Path | None = None) -> Path:
     )
 
 
-def _rulings(audit: Audit) -> Section:
+def _picture(audit: Audit) -> Section:
     figures = {"network": circuit(marks_of(audit))}
     captions = {
         "network": "The network in order of execution. Norms lie on the line, each shortcut is an arc over the "
@@ -68,9 +68,8 @@ def _rulings(audit: Audit) -> Section:
     }
     several = [answer.removal for answer in audit.answers if answer.removal is not None]
     if several:
-        figures["effects"] = intervals(
-            _forest(several, audit.margin), x_title=_axis(audit), looks=SHADES
-        )
+        forest = _forest(several, audit.margin)
+        figures["effects"] = intervals(forest, x_title=_axis(audit), looks=SHADES)
         figures["effects"].for_each_trace(
             lambda trace: trace.update(name="the margin"), selector={"name": "predicted"}
         )
@@ -78,33 +77,39 @@ def _rulings(audit: Audit) -> Section:
             "What the absence of each group costs, with its interval. Shaded: the margin within which it does not "
             "matter. A run that diverges lies at the edge."
         )
-    looks = " and ".join(str(seeds) for seeds, _ in LOOKS)
-    method = [
-        f"{audit.course[:1].upper()}{audit.course[1:]}.",
-        "Load-bearing: all of the interval lies beyond the margin. Idle: all of it lies within the margin to both "
-        "sides. Helpful or harmful: all of it lies on one side of none, a part of it within the margin. Intervals are "
-        "Student's over seeds, paired with the original, or order statistics where a run diverged; Holm-adjusted over "
-        f"the groups of one kind and level, and for looking after {looks} seeds.",
-        _control(audit),
-    ]
+    method = [f"{audit.course[:1].upper()}{audit.course[1:]}.", _control(audit)]
     return Section(
-        "rulings",
+        "network",
         "Which of them does it need?",
         "\n\n".join(filter(None, method)),
         audit.command or "sn.audit(...)",
-        verdicts=[_card(audit, answer) for answer in audit.answers],
         figures=figures,
         captions=captions,
     )
 
 
+def _rulings(audit: Audit) -> Section:
+    looks = " and ".join(str(seeds) for seeds, _ in LOOKS)
+    method = (
+        "Load-bearing: all of the interval lies beyond the margin. Idle: all of it lies within the margin to both "
+        "sides. Helpful or harmful: all of it lies on one side of none, a part of it within the margin. Intervals are "
+        "Student's over seeds, paired with the original, or order statistics where a run diverged; Holm-adjusted over "
+        f"the groups of one kind and level, and for looking after {looks} seeds."
+    )
+    return Section(
+        "rulings",
+        "On what does that rest?",
+        method,
+        audit.command or "sn.audit(...)",
+        verdicts=[_card(audit, answer) for answer in audit.answers],
+    )
+
+
 def _card(audit: Audit, answer: Answer) -> Verdict:
     assert answer.removal is not None
-    name, topic = answer.group.name, answer.group.kind
-    sentence = f"{name[:1].upper()}{name[1:]}: {answer.ruling}"
-    return verdict_of(
-        audit, answer.removal, sentence, _row(audit, answer), topic=topic, figure="network"
-    )
+    sentence = f"It does as well without {answer.group.name}. Found: {answer.ruling}."
+    why = _row(audit, answer)
+    return verdict_of(audit, answer.removal, sentence, why, topic="each group taken out")
 
 
 def _forest(several: Sequence[Trialled], margin: float) -> xr.Dataset:
@@ -240,11 +245,10 @@ def _instead(audit: Audit) -> Section:
         verdict_of(
             audit,
             each,
-            f"{each.arm[:1].upper()}{each.arm[1:]}: {as_good(each.standing.ruling)}",
+            f"It does as well with: {each.arm}. Found: {as_good(each.standing.ruling)}.",
             f"{each.what[:1].upper()}{each.what[1:]}: "
             f"{effect_words(each.standing.effect, audit.score)} against the original.",
-            topic="in their place",
-            figure="",
+            topic="what may stand in",
         )
         for each in several
     ]

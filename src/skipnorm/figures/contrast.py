@@ -48,7 +48,7 @@ def contrast(cells: Sequence[Cell]) -> go.Figure:
             y=[cell.row for cell in mine],
             mode="markers+text" if look != "as before" else "markers",
             name=look,
-            text=[number(cell.after) for cell in mine],
+            text=[number(float(f"{cell.after:.2g}")) for cell in mine],
             textposition="middle right",
             textfont={"size": 11, "color": INK.light},
             marker={
