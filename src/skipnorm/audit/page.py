@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from skipnorm.audit.advice import shown
 from skipnorm.audit.cards import verdict_of
 from skipnorm.audit.marks import marks_of
 from skipnorm.audit.mechanisms import MECHANISMS
+from skipnorm.audit.priced import checkpoint_section
 from skipnorm.audit.rulings import LOOKS
 from skipnorm.audit.wording import as_good, effect_words, interval_words, margin_words, more_words
 from skipnorm.figures.circuit import SHADES, circuit
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["write_audit"]
 
-_PRICES = "The rise of the loss where a site is taken out of the trained network, with 95 % intervals over batches."
-
 
 def write_audit(audit: Audit, path: str | Path | None = None) -> Path:
     """The page, beside the audit's evidence unless another place is given; returns where it lies."""
     sections = [_picture(audit), _rulings(audit), _reasons(audit)]
     if audit.lesions is not None:
-        sections.append(_checkpoint(audit))
+        sections.append(checkpoint_section(audit))
     sections += [_instead(audit), _untested(audit)]
     counts = {
         ruling: list(audit.rulings.values()).count(ruling) for ruling in audit.rulings.values()
@@ -188,53 +186,6 @@ def _look(change: Any) -> str:
     if change.before_within and not change.after_within:
         return "out of its band"
     return "in its band again" if change.after_within and not change.before_within else "changed"
-
-
-def _checkpoint(audit: Audit) -> Section:
-    lesions = audit.lesions
-    assert lesions is not None
-    rows = [price for price in lesions.prices if math.isfinite(price.loss[0])]
-    figures = {}
-    if rows:
-        ends = np.array([price.loss for price in rows])
-        zero = np.zeros(len(rows))
-        forest = xr.Dataset(
-            {
-                **{
-                    name: ("case", ends[:, at]) for at, name in enumerate(("effect", "low", "high"))
-                },
-                "predicted_low": ("case", zero),
-                "predicted_high": ("case", zero),
-                "ruling": ("case", np.array(["price"] * len(rows))),
-            },
-            {"case": [price.group for price in rows]},
-        )
-        figures["prices"] = intervals(forest, x_title="rise of the loss")
-    lines = [
-        f"The checkpoint has a validation loss of {lesions.loss:.4g}, accuracy {lesions.accuracy:.3f}."
-    ]
-    if lesions.idle:
-        listed = ", ".join(f"{name} ({ratio:.2g})" for name, ratio in lesions.idle)
-        lines.append(f"Blocks whose branch is less than 0.01 of the shortcut: {listed}.")
-    if lesions.faded:
-        listed = ", ".join(f"{name} ({share:.0%})" for name, share in lesions.faded)
-        lines.append(f"Norms with gains near zero, and the share of such: {listed}.")
-    if lesions.folded and lesions.before and lesions.after:
-        saved = ", ".join(
-            f"{k} {shown(v)}" for k, v in lesions.before.saving(lesions.after).items()
-        )
-        lines.append(
-            f"{len(lesions.folded)} batch norms fold into the layer before them, exactly: {saved}."
-        )
-    lines += list(lesions.notes)
-    return Section(
-        "checkpoint",
-        "What is each worth in the trained network?",
-        "\n\n".join(lines),
-        audit.command or "sn.audit(...)",
-        figures=figures,
-        captions=dict.fromkeys(figures, _PRICES),
-    )
 
 
 def _instead(audit: Audit) -> Section:
