@@ -43,13 +43,13 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "shift",
         "Does batch norm reduce internal covariate shift, and does that matter?",
-        quick=50,
+        quick=75,
         full=300,
     ),
     Entry(
         "identical",
         "Does batch norm make activations identically distributed, and does that help to generalise?",
-        quick=40,
+        quick=55,
         full=250,
     ),
     Entry(

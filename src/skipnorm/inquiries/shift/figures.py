@@ -135,7 +135,7 @@ FIGURES: Mapping[str, Callable[[xr.Dataset], go.Figure]] = {
 
 CAPTIONS: Mapping[str, str] = {
     "gradients": "How much of a layer's gradient changes when only the layers below it take their step, mean over "
-    "training; 0 would be no shift. Equal colours of the papers' question: the same rate with and without batch norm.",
+    "training; 0 would be no shift. To be compared at the same rate, with and without batch norm.",
     "linear": "The deep linear network of Santurkar et al.: cosine between a layer's gradient before and after the "
     "layers below have moved. Dashed: no shift.",
     "percentiles": "After figure 1 of Ioffe & Szegedy: what enters one sigmoid of the last layer, its 15th, 50th and "
