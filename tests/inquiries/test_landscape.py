@@ -91,7 +91,7 @@ REFUTING = {
     "bn-widens-the-valley": puts({("deep plain", "rise"): 2.0}),
     "skips-widen-the-valley": puts({("deep SkipInit", "rise"): 10.0}),
     "same-function-same-line": puts({("symmetry", "filter_normalised_change"): 1e-6}),
-    "raw-sharpness-is-not-the-function's": puts({("symmetry", "sharpness_change"): 1.0}),
+    "raw-sharpness-is-arbitrary": puts({("symmetry", "sharpness_change"): 1.0}),
 }
 
 

@@ -125,7 +125,7 @@ CLAIMS = (
         topic="Rescaled layers",
     ),
     Claim(
-        "raw-sharpness-is-not-the-function's",
+        "raw-sharpness-is-arbitrary",
         "The raw eigenvalue does: rescaling two layers by 10 and 1/10 doubles it or more, and nothing else.",
         "Dinh et al. 2017",
         "counter",
