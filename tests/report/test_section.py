@@ -21,5 +21,7 @@ def test_words_need_a_figure_and_claims_need_theirs() -> None:
     plain = Claim("c", "s", "b", "paper", lambda e: e["x"], AtLeast(0.0))
     with pytest.raises(ClaimError, match=r"points to a figure.*Did you mean 'growth'"):
         Section("s", "q", "m", "c", [verdict], figures)
-    with pytest.raises(ClaimError, match=r"headline of section 's' is no claim of it: expected one of 'c'"):
+    with pytest.raises(
+        ClaimError, match=r"headline of section 's' is no claim of it: expected one of 'c'"
+    ):
         Section("s", "q", "m", "c", [judge(plain, evidence)], headline="d")
