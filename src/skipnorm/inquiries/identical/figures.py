@@ -57,9 +57,11 @@ def bar(evidence: xr.Dataset) -> go.Figure:
 
 def senses(evidence: xr.Dataset) -> go.Figure:
     """Every distance beyond chance, at the end of training, without norm, with batch norm, and with noise behind."""
-    names = {"no norm": "plain", "BN": "plain BN", "noise": NOISY}
+    names = {"none": "plain", "BN": "plain BN", "noise": NOISY}
     rows = {
-        f"{sense}, {label}": beyond_chance(evidence, name, sense)
+        f"{'shape' if sense == 'gaussian' else sense}, {label}": beyond_chance(
+            evidence, name, sense
+        )
         for sense in READINGS
         for label, name in names.items()
     }
@@ -134,7 +136,8 @@ CAPTIONS: Mapping[str, str] = {
     "the first four; then the same over the nine learners without batch statistics. Every seed is a dot.",
     "bar": "The test loss of every learner where its training loss comes down to 0.05.",
     "senses": "After training, how far distributions lie apart in four senses, less what chance makes of as many "
-    "samples. Below 0 they are more alike than independent samples can be.",
+    "samples: without norm, with batch norm, with noise behind it. Below 0 they are more alike than independent samples "
+    "can be. Shape: to the Gaussian.",
     "time": "How far the 15th, 50th and 85th percentile of what enters an activation have moved since initialisation, "
     "over half of their spread.",
     "depth_units": "At initialisation, how far one unit's distribution is from that of all units of its layer.",
