@@ -136,8 +136,8 @@ CAPTIONS: Mapping[str, str] = {
     "the first four; then the same over the nine learners without batch statistics. Every seed is a dot.",
     "bar": "The test loss of every learner where its training loss comes down to 0.05.",
     "senses": "After training, how far distributions lie apart in four senses, less what chance makes of as many "
-    "samples: without norm, with batch norm, with noise behind it. Below 0 they are more alike than independent samples "
-    "can be. Shape: to the Gaussian.",
+    "samples: without norm, with batch norm, with noise behind it. Below 0 they are more alike than independent "
+    "samples can be. Shape: to the Gaussian.",
     "time": "How far the 15th, 50th and 85th percentile of what enters an activation have moved since initialisation, "
     "over half of their spread.",
     "depth_units": "At initialisation, how far one unit's distribution is from that of all units of its layer.",
