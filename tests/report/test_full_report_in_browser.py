@@ -34,7 +34,7 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     )
     opened = context.new_page()
     opened.complaints = []
-    opened.on("console", lambda message: opened.complaints.append(message.text))
+    opened.on("console", lambda said: said.type == "error" and opened.complaints.append(said.text))
     opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
     yield opened
     context.close()

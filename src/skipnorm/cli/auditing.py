@@ -11,7 +11,7 @@ import typer
 
 from skipnorm.cli.models import Json
 from skipnorm.cli.printing import complain, print_json, say
-from skipnorm.cli.questions import Where
+from skipnorm.cli.choices import Where
 
 __all__ = ["audit"]
 
