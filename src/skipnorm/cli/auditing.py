@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from skipnorm.cli.choices import Where
 from skipnorm.cli.models import Json
 from skipnorm.cli.printing import complain, print_json, say
-from skipnorm.cli.choices import Where
 
 __all__ = ["audit"]
 
