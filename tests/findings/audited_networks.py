@@ -34,3 +34,36 @@ def decorated() -> nn.Module:
         layers += [nn.Sigmoid()]
         entering = WIDTH
     return nn.Sequential(*layers, nn.Linear(WIDTH, 10))
+
+
+def hugging_face_resnet() -> nn.Module:
+    """A ResNet of transformers from a small configuration: two stages of basic blocks."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(
+        num_channels=1,
+        embedding_size=16,
+        hidden_sizes=[16, 32],
+        depths=[2, 2],
+        layer_type="basic",
+        downsample_in_first_stage=False,
+        num_labels=10,
+    )
+    return ResNetForImageClassification(config)
+
+
+def hugging_face_vit() -> nn.Module:
+    """A ViT of transformers from a small configuration: four pre-norm layers on patches of 2 x 2."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(
+        image_size=8,
+        patch_size=2,
+        num_channels=1,
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        num_labels=10,
+    )
+    return ViTForImageClassification(config)

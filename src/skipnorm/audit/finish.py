@@ -99,12 +99,14 @@ def _run(docket: Docket) -> tuple[list[xr.Dataset], list[tuple[str, str]]]:
     """
     contest, course = docket.contest, docket.course
     initial = [at_initialisation(contest, [docket.original, *course.arms], 1)]
-    docket.wave(course.arms, 1)
+    docket.tune(course.arms, 1)
     _trains(docket.subject, contest, docket.tuned)
+    docket.judge(course.arms, 1)
     later = affordable(course, contest.purse)
     if later:
         initial.append(at_initialisation(contest, later, 2))
-        docket.wave(later, 2)
+        docket.tune(later, 2)
+        docket.judge(later, 2)
     docket.settle()
     why = f"no time for it within {span(contest.purse.budget)}"
     return initial, [(arm.name, why) for arm in course.rest if arm not in later]

@@ -48,13 +48,16 @@ class Docket:
         """How many norms and skips it has."""
         return len(self.subject.anatomy.norms) + len(self.subject.anatomy.skips)
 
-    def wave(self, arms: Sequence[Arm], number: int) -> None:
-        """Choose rates for these arms, and judge those that are worth it with the first seeds."""
+    def tune(self, arms: Sequence[Arm], number: int) -> None:
+        """Choose a rate for each of these arms, and in the first wave for the original."""
         both = [self.original, *arms] if number == 1 else list(arms)
         self.tuned |= self.contest.tune(both, self.course, number)
+
+    def judge(self, arms: Sequence[Arm], number: int) -> None:
+        """Judge those that are worth it with the first seeds; in the first wave with the original and its control."""
         chosen = self._chosen(arms)
-        control = self.subject.control if number == 1 else None
-        beside = [self.original, *([control] if control else [])] if number == 1 else []
+        control = [] if self.subject.control is None else [self.subject.control]
+        beside = [self.original, *control] if number == 1 else []
         self.judged += chosen
         first = list(self.seeds or range(self.course.seeds))
         self._look([*beside, *chosen], first, len(first))
