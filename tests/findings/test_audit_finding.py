@@ -109,3 +109,23 @@ def test_the_audit_finds_what_is_known(name: str, tmp_path: Path):
     assert found.control is not None
     assert found.control.exact
     assert found.seconds <= BUDGET
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hugging_face_resnet", "hugging_face_vit"])
+def test_models_of_transformers_are_audited_end_to_end(name: str, tmp_path: Path):
+    """From a configuration, on the digits, within ten minutes on two cores."""
+    pytest.importorskip("transformers")
+    found = sn.audit(
+        f"audited_networks:{name}",
+        sn.Digits(),
+        budget=2 * BUDGET,
+        groups=("whole",),
+        folder=tmp_path,
+        clock=time.process_time,
+    )
+    assert set(found.rulings) == {"all norms", "all shortcuts"}
+    assert found.control is not None
+    assert found.control.exact
+    assert found.level > 0.5
+    assert found.seconds <= 2 * BUDGET
