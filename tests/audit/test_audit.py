@@ -14,7 +14,7 @@ from skipnorm.audit.page import write_audit
 from skipnorm.errors import StudyError
 
 TRAINING = sn.Training(steps=12, batch=32, settings={"momentum": 0.9}, rate=0.05)
-RECIPE = sn.Perceptron(depth=2, width=8, residual=True, norm="batch")
+RECIPE = sn.Perceptron(depth=1, width=8, residual=True, norm="batch")
 SETTINGS = {"training": TRAINING, "rates": (0.1,), "seeds": range(5), "groups": ("whole",)}
 
 

@@ -51,7 +51,16 @@ def test_with_plenty_of_time_everything_is_run_with_eight_seeds():
     course = planned(ARMS, GROUPS, RATES, rich)
     assert (course.steps, course.seeds) == (300, 8)
     assert [arm.name for arm in course.arms] == ["without all norms"]
-    assert [arm.name for arm in affordable(course, rich)] == ["SkipInit", "without norm a"]
+    assert [arm.name for arm in affordable(course.rest, course, rich)] == [
+        "SkipInit",
+        "without norm a",
+    ]
+
+
+def test_what_is_kept_in_reserve_is_not_spent_on_parts():
+    rich = purse(1e6)
+    course = planned(ARMS, GROUPS, RATES, rich)
+    assert affordable(course.rest, course, rich, reserve=1e6) == ()
 
 
 def test_little_time_means_fewer_seeds_and_then_shorter_trainings():

@@ -147,14 +147,14 @@ def planned(
     return Course(length, tuple(rates), tuple(core), tuple(ranked[len(core) :]), seeds)
 
 
-def affordable(course: Course, purse: Purse) -> tuple[Arm, ...]:
-    """Of the arms that come later those for which there is time, in their order."""
+def affordable(
+    arms: Sequence[Arm], course: Course, purse: Purse, reserve: float = 0.0
+) -> tuple[Arm, ...]:
+    """Of arms that come later those for which there is time, in their order, beside a reserve of seconds."""
     chosen: list[Arm] = []
-    for arm in course.rest:
-        if (
-            _cost([*chosen, arm], course.rates, course.steps, course.seeds, purse)
-            > 0.9 * purse.left
-        ):
+    for arm in arms:
+        price = _cost([*chosen, arm], course.rates, course.steps, course.seeds, purse, beside=0)
+        if price > 0.9 * (purse.left - reserve):
             break
         chosen.append(arm)
     return tuple(chosen)

@@ -102,14 +102,15 @@ def _run(docket: Docket) -> tuple[list[xr.Dataset], list[tuple[str, str]]]:
     docket.tune(course.arms, 1)
     _trains(docket.subject, contest, docket.tuned)
     docket.judge(course.arms, 1)
-    later = affordable(course, contest.purse)
-    if later:
-        initial.append(at_initialisation(contest, later, 2))
-        docket.tune(later, 2)
-        docket.judge(later, 2)
+    rest, number = course.rest, 2
+    while later := affordable(rest, course, contest.purse, docket.reserve):
+        initial.append(at_initialisation(contest, later, number))
+        docket.tune(later, number)
+        docket.judge(later, number)
+        rest, number = rest[len(later) :], number + 1
     docket.settle()
     why = f"no time for it within {span(contest.purse.budget)}"
-    return initial, [(arm.name, why) for arm in course.rest if arm not in later]
+    return initial, [(arm.name, why) for arm in rest]
 
 
 def _changes(

@@ -48,6 +48,16 @@ class Docket:
         """How many norms and skips it has."""
         return len(self.subject.anatomy.norms) + len(self.subject.anatomy.skips)
 
+    @property
+    def reserve(self) -> float:
+        """Seconds to be kept for the questions about whole groups that are open, until the second look."""
+        if self.seeds is not None:
+            return 0.0
+        known = [self.standings[arm.name] for arm in self.judged if arm.role == "removal"]
+        waiting = sum(each.ruling == "undecided" for each in known)
+        more = LOOKS[1][0] - self.course.seeds
+        return self.contest.purse.price((waiting + 1) * more, self.course.steps) if waiting else 0.0
+
     def tune(self, arms: Sequence[Arm], number: int) -> None:
         """Choose a rate for each of these arms, and in the first wave for the original."""
         both = [self.original, *arms] if number == 1 else list(arms)
