@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from skipnorm.audit.rulings import LOOKS, RULINGS, Ruling, Standing, alpha_at, ruled
 
@@ -50,6 +51,13 @@ class World:
     noise: float
     diverges: float = 0.0
 
+    @property
+    def middle(self) -> float:
+        """The median of all runs; of those that do not diverge it is the truth."""
+        if self.diverges >= 0.5:
+            return math.inf
+        return self.truth + self.noise * float(stats.norm.ppf(0.5 / (1 - self.diverges)))
+
     def draw(self, random: np.random.Generator, seeds: int) -> np.ndarray:
         """What the absence costs, for so many seeds."""
         found = random.normal(self.truth, self.noise, seeds)
@@ -57,8 +65,8 @@ class World:
 
 
 def is_false(ruling: Ruling, world: World) -> bool:
-    """Whether a ruling says what is not so; `undecided` says nothing. Of diverging runs the median is the truth."""
-    truth = math.inf if world.diverges > 0.5 else world.truth
+    """Whether a ruling says what is not so; `undecided` says nothing. Where runs diverge, the median counts."""
+    truth = world.middle
     wrong = {
         "load-bearing": truth <= MARGIN,
         "idle": abs(truth) > MARGIN,
