@@ -102,6 +102,7 @@ def test_the_audit_finds_what_is_known(name: str, tmp_path: Path):
     if known.advice is not None:
         assert found.advice is not None
         assert found.advice.arm == known.advice
+        assert ("added" in known.advice) is any("not sufficient" in note for note in found.notes)
     for group in known.exact:
         removal = found[group].removal
         assert removal is not None

@@ -258,6 +258,10 @@ def _notes(docket: Docket) -> list[str]:
             f"the best rate of the original, {best.rate:g}, is the {best.edge} that was tried: a wider grid "
             "could do better"
         )
+    for arm in docket.judged:
+        found = docket.standings[arm.name]
+        if arm.role == "addition" and found.high < -docket.margin:
+            notes.append(f"what the network has is not sufficient: with {arm.name} it does better")
     if subject.control is None:
         notes.append("no edit that changes nothing could be made, so that control is missing")
     if contest.training.device != "cpu":

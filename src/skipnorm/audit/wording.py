@@ -57,7 +57,7 @@ def interval_words(found: Standing, score: str) -> str:
         ends = [effect_words(end, score) for end in (found.low, found.high)]
         return f"{ends[0]} throughout" if ends[0] == ends[1] else " to ".join(ends)
     if score == "accuracy":
-        return f"{-found.high:+.3f} to {-found.low:+.3f}".replace("-", "−")
+        return f"{0 - found.high:+.3f} to {0 - found.low:+.3f}".replace("-", "−")
     low, high = (math.expm1(min(end, 50.0)) for end in (found.low, found.high))
     return f"{low:+.0%} to {high:+.0%}".replace("-", "−").replace("%", " %")
 
