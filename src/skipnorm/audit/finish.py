@@ -259,8 +259,8 @@ def _notes(docket: Docket) -> list[str]:
             "could do better"
         )
     for arm in docket.judged:
-        found = docket.standings[arm.name]
-        if arm.role == "addition" and found.high < -docket.margin:
+        known = docket.standings.get(arm.name)
+        if arm.role == "addition" and known is not None and known.high < -docket.margin:
             notes.append(f"what the network has is not sufficient: with {arm.name} it does better")
     if subject.control is None:
         notes.append("no edit that changes nothing could be made, so that control is missing")

@@ -53,7 +53,8 @@ class Docket:
         """Seconds to be kept for the questions about whole groups that are open, until the second look."""
         if self.seeds is not None:
             return 0.0
-        known = [self.standings[arm.name] for arm in self.judged if arm.role == "removal"]
+        removals = [arm.name for arm in self.judged if arm.role == "removal"]
+        known = [self.standings[name] for name in removals if name in self.standings]
         waiting = sum(each.ruling == "undecided" for each in known)
         more = LOOKS[1][0] - self.course.seeds
         return self.contest.purse.price((waiting + 1) * more, self.course.steps) if waiting else 0.0
@@ -157,7 +158,8 @@ class Docket:
 
     def _next(self, done: int) -> tuple[list[Arm], int]:
         """The open questions that can still be paid for, and how many seeds there will be then."""
-        open_ = [arm for arm in self.judged if self._standing(arm).ruling == "undecided"]
+        known = [arm for arm in self.judged if arm.name in self.standings]  # a failed one has none
+        open_ = [arm for arm in known if self._standing(arm).ruling == "undecided"]
         open_.sort(key=lambda arm: (arm.role != "removal", self._more(arm)))
         target = next((most for most, _ in LOOKS if most > done), done)
         purse, steps = self.contest.purse, self.course.steps
