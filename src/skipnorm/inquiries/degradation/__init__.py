@@ -24,10 +24,11 @@ DEGRADATION = Inquiry(
     "connections add it by hand, but whether the want of it is the cause is disputed.",
     headline="handed-identity-holds",
     answers={
-        "supported": "Deeper plain networks train worse, not only test worse; handed the identity in their extra "
-        "blocks they keep what was learned and go on from there: what fails is finding it from a random start.",
-        "refuted": "Deeper plain networks train worse even where their extra blocks are handed the identity: finding "
-        "it is not the whole difficulty.",
+        "supported": "A plain network that is made deeper by identities keeps what it had learned and goes on from "
+        "there: depth itself does not harm, and the identity need not be lost. What a random start does to the same "
+        "depth is ruled on beside it.",
+        "refuted": "A plain network that is made deeper by identities ends with a higher training loss than it had: "
+        "finding the identity is not the whole difficulty.",
         "undecided": "Whether a plain network that is handed the identity still degrades is left open by these seeds.",
     },
 )

@@ -91,6 +91,10 @@ CLAIMS = (
         prediction=AtMost(1.0),
         scale="log",
         figure="handed",
+        caveats=(
+            "It is trained on for as many updates again, which would lower the loss of the shallow network too: the "
+            "claim is that nothing is lost, not that depth gains.",
+        ),
         topic=_WANT,
     ),
     Claim(
@@ -158,9 +162,9 @@ CLAIMS = (
     ),
     Claim(
         name="no-identity-of-negatives",
-        sentence="Of a signal with both signs a plain layer loses half, however it is trained: it can only hand on "
-        "what is not negative.",
-        source="Derived: E min(x, 0)² is half of E x²",
+        sentence="Of a signal with both signs a trained plain layer loses half: it hands on what is not negative, and "
+        "can do no better.",
+        source="Derived: E min(x, 0)² is half of E x², which a ReLU loses at best",
         side="derived",
         effect=signed_error,
         prediction=Near(0.5, 0.02),

@@ -107,6 +107,7 @@ CLAIMS = (
         figure="gradients",
         caveats=(
             "He et al. give no number; that vanishing is unlikely does not exclude explosion.",
+            "After training at the rate 0.1.",
         ),
         topic=_GRADIENT,
     ),

@@ -27,10 +27,10 @@ LANDSCAPE = Inquiry(
     "steps and converges faster.",
     headline="bn-smooths-the-step",
     answers={
-        "supported": "Along the gradient yes: with batch norm the loss of a deep plain network varies far less over "
-        "one step. Whether the surface itself is smoother depends on what is called smooth.",
-        "refuted": "Not even along the gradient: with batch norm the loss of a deep plain network varies no less over "
-        "one step.",
+        "supported": "Along the gradient yes: with batch norm the loss of a deep plain network varies by a third less "
+        "or better over a step. Curvature and the surface itself are other senses of smooth, each ruled on below.",
+        "refuted": "Not along the gradient: with batch norm the loss of a deep plain network does not vary by a third "
+        "less over a step. Curvature and the surface are ruled on below.",
         "undecided": "Along the gradient of a deep plain network these runs do not tell whether batch norm makes the "
         "loss vary less.",
     },

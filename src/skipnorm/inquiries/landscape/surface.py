@@ -126,7 +126,8 @@ CLAIMS = (
     ),
     Claim(
         "raw-sharpness-is-arbitrary",
-        "The raw eigenvalue does: rescaling two layers by 10 and 1/10 doubles it or more, and nothing else.",
+        "The raw largest eigenvalue does depend on how layers share their scale: rescaling two of them by 10 and 1/10, "
+        "which leaves the function as it is, doubles it or more.",
         "Dinh et al. 2017",
         "counter",
         raw_change,

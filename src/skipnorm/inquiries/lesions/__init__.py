@@ -25,9 +25,10 @@ LESIONS = Inquiry(
     "extra layers can do nothing.",
     headline="error-grows-smoothly",
     answers={
-        "supported": "They lose blocks as an ensemble loses members, little by little, where a plain network fails at "
-        "once; members are not alike, though, and with batch norm not independent.",
-        "refuted": "They do not lose blocks as an ensemble loses members: a few deleted blocks make most of the fall.",
+        "supported": "In one respect: they lose blocks as an ensemble loses members, little by little. Whether the "
+        "members are alike and independent, and how a plain network fares, is ruled on below.",
+        "refuted": "Not in this respect: two deleted blocks more make up more than half of the whole fall, in one of "
+        "the two residual networks at least.",
         "undecided": "Whether the error grows smoothly with the number of deleted blocks was not settled by these "
         "seeds.",
     },

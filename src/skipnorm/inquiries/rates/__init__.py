@@ -26,9 +26,9 @@ RATES_INQUIRY = Inquiry(
     "generalise poorly.",
     headline="bn-allows-larger-rates",
     answers={
-        "supported": "Batch norm stands rates at which deep plain networks diverge. Flat minima come from the rate, as "
-        "the claims beside this one show, and speed from more than the norm.",
-        "refuted": "Batch norm does not stand notably larger rates than deep plain networks do.",
+        "supported": "Larger rates yes: with batch norm a deep plain network bears three times the largest rate that "
+        "it bears without, or more. Speed and flat minima are other matters, ruled on below.",
+        "refuted": "With batch norm a deep plain network does not bear three times the rate that it bears without.",
         "undecided": "Whether batch norm stands larger rates these runs do not tell.",
     },
 )

@@ -10,6 +10,7 @@ from skipnorm.inquiries.rates import minima
 from skipnorm.inquiries.rates.effects import (
     best_rate,
     end_loss,
+    over,
     stable,
     steps_at,
     steps_at_best,
@@ -24,24 +25,28 @@ SMALL_RATE = 0.01
 
 _ESSAY = "The essay, Smoother Loss Landscape"
 _LARGER, _FASTER, _SAME = "Larger rates", "Faster convergence", "At the same small rate"
+_STEPS = (
+    "The grid goes by factors of 3 and 3.3: three times as large is one step of it, less than that is none.",
+)
 _EDGE = (
     "Where nothing diverged up to the largest rate of the grid, the limit lies above it: a lower bound.",
+    *_STEPS,
 )
 
 
 def stable_bn(evidence: xr.Dataset) -> xr.DataArray:
     """The largest stable rate with BN over without."""
-    return stable(evidence, "plain BN") / stable(evidence, "plain")
+    return over(stable(evidence, "plain BN"), stable(evidence, "plain"))
 
 
 def stable_skip(evidence: xr.Dataset) -> xr.DataArray:
     """The largest stable rate with scaled skips over without, no norm."""
-    return stable(evidence, "SkipInit") / stable(evidence, "plain")
+    return over(stable(evidence, "SkipInit"), stable(evidence, "plain"))
 
 
 def best_bn(evidence: xr.Dataset) -> xr.DataArray:
     """The best rate with BN over that without."""
-    return best_rate(evidence, "plain BN") / best_rate(evidence, "plain")
+    return over(best_rate(evidence, "plain BN"), best_rate(evidence, "plain"))
 
 
 def width_bn(evidence: xr.Dataset) -> xr.DataArray:
@@ -123,6 +128,7 @@ CLAIMS = (
         AtLeast(3.0),
         "log",
         "grid",
+        caveats=_STEPS,
         topic=_LARGER,
     ),
     Claim(
@@ -157,6 +163,7 @@ CLAIMS = (
         AtMost(3.0),
         "log",
         "stable",
+        caveats=(*_EDGE, "As a lower bound it can refute this claim, and not support it."),
         topic=_LARGER,
     ),
     Claim(

@@ -150,7 +150,10 @@ CLAIMS = (
         AtMost(0.95),
         "log",
         "descent_loss",
-        caveats=_ONE,
+        caveats=(
+            *_ONE,
+            "After equally many updates the larger rate has also gone farther: what is lower need not be for flatness.",
+        ),
         topic=_GAP,
     ),
     Claim(

@@ -33,11 +33,11 @@ RESCALING = Inquiry(
     "reason.",
     headline="batch-brings-all",
     answers={
-        "supported": "Batch norm alone brings every benefit that the essay lists, in a plain network of eight layers; "
-        "the matrix shows what other techniques bring.",
-        "refuted": "No: batch norm does not bring all that it is credited with, each technique brings a part, and what "
-        "one mends another spoils. The matrix shows which.",
-        "undecided": "Some of the benefits are batch norm's, for others the evidence does not suffice; the matrix "
-        "shows which technique brings what.",
+        "supported": "Batch norm brings every benefit of the essay's that is read here, in a plain network of eight "
+        "layers; the matrix shows what other techniques bring.",
+        "refuted": "No: in a plain network of eight layers batch norm lacks at least one of the five benefits of the "
+        "essay's that are read here. The matrix shows which, and what other techniques bring.",
+        "undecided": "For at least one of the five benefits the evidence does not suffice, and none is found missing; "
+        "the matrix shows which technique brings what.",
     },
 )

@@ -31,10 +31,10 @@ SHIFT = Inquiry(
     "performance and that batch norm does not reduce it.",
     headline="gradients-shift-no-less",
     answers={
-        "supported": "In the sense of gradients batch norm does not reduce shift: at the same rate a layer's gradient "
-        "depends on the step of the layers below at least as much as without it.",
-        "refuted": "In the sense of gradients batch norm does reduce shift in these networks: at the same rate a "
-        "layer's gradient depends less on the step of the layers below.",
+        "supported": "In the sense of gradients batch norm does not reduce shift by a fifth: at two rates a layer's "
+        "gradient depends on the step of the layers below at least 0.8 times as much as without it.",
+        "refuted": "In the sense of gradients batch norm does reduce shift in these networks: at one of two rates, or "
+        "both, a layer's gradient depends on the step of the layers below by a fifth less or better.",
         "undecided": "Whether batch norm reduces the shift of gradients is left open by these networks: it depends on "
         "the rate, or on the seed.",
     },
