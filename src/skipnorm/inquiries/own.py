@@ -32,7 +32,7 @@ AS_IT_IS = "as it is"
 PARTS = ("norms", "skips")
 RATES = (0.01, 0.03, 0.1)
 MATTERS = {"log": 1.33, "linear": 0.1}
-"""The smallest ratio that matters, a third more; and the smallest difference, of shares and of decades."""
+"""The smallest ratio that matters, without over with, a third more; the smallest difference, of shares or decades."""
 
 _SIZES: Mapping[Scale, tuple[int, int]] = {"quick": (5, 100), "full": (8, 300), "paper": (8, 300)}
 """Seeds, and steps of training."""
@@ -154,12 +154,12 @@ def _asking(name: str) -> Asking:
 
 
 def _initial(quantity: str, words: str, asking: Asking, part: str) -> Claim:
-    much = "a third" if asking.scale == "log" else "0.1"
+    much = "a quarter" if asking.scale == "log" else "0.1"  # 1 / 1.33 is 0.75
     return Claim(
         name=f"{part}-{quantity.replace('_', '-')}",
         sentence=f"At initialisation its {part} make smaller by {much} or more: {words}.",
-        source=asking.source,
-        side="paper",
+        source=f"Asked of this network; the quantity after {asking.source}",
+        side="derived",
         effect=partial(_gained, quantity=quantity, part=part, scale=asking.scale),
         prediction=AtLeast(MATTERS[asking.scale]),
         scale=asking.scale,
@@ -172,8 +172,8 @@ def _trained(part: str) -> Claim:
     return Claim(
         name=f"{part}-loss",
         sentence=f"Its {part} let it learn: without them the test loss is higher by a third or more.",
-        source="The practical question of the essay",
-        side="essay",
+        source="Asked of this network, after the essay's remark on needless complexity",
+        side="derived",
         effect=partial(_loss_ratio, part=part),
         prediction=AtLeast(MATTERS["log"]),
         scale="log",
