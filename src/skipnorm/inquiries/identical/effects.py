@@ -101,8 +101,9 @@ def degree(evidence: xr.Dataset, variant: str, measure: str) -> xr.DataArray:
 
 def correlation(evidence: xr.Dataset, measure: str) -> xr.DataArray:
     """Rank correlation, over the learners of a seed, of distance from identical with the test loss at the bar."""
+    losses = [generalised(evidence, name) for name in LEARNERS]
     apart = _table([degree(evidence, name, measure) for name in LEARNERS])
-    return _ranked(apart, _table([generalised(evidence, name) for name in LEARNERS]))
+    return _ranked(apart, _table(losses), losses[0]["seed"])
 
 
 def shared_rank(evidence: xr.Dataset, learners: Sequence[str] = LEARNERS) -> xr.DataArray:
@@ -111,9 +112,8 @@ def shared_rank(evidence: xr.Dataset, learners: Sequence[str] = LEARNERS) -> xr.
         _ranks(_table([degree(evidence, name, measure) for name in learners]))
         for measure in MEASURES
     ]
-    return _ranked(
-        np.mean(ranks, axis=0), _table([generalised(evidence, name) for name in learners])
-    )
+    losses = [generalised(evidence, name) for name in learners]
+    return _ranked(np.mean(ranks, axis=0), _table(losses), losses[0]["seed"])
 
 
 def _table(rows: Sequence[xr.DataArray]) -> np.ndarray:
@@ -129,7 +129,7 @@ def _ranks(table: np.ndarray) -> np.ndarray:
     return found
 
 
-def _ranked(first: np.ndarray, second: np.ndarray) -> xr.DataArray:
+def _ranked(first: np.ndarray, second: np.ndarray, seeds: xr.DataArray) -> xr.DataArray:
     """Spearman's correlation over the learners of each seed that have both numbers; NaN for fewer than three."""
     found = []
     for one, two in zip(first, second, strict=True):
@@ -137,7 +137,7 @@ def _ranked(first: np.ndarray, second: np.ndarray) -> xr.DataArray:
         ranks = _ranks(np.stack([one[both], two[both]]))
         varies = both.sum() > 2 and bool((np.ptp(ranks, axis=1) > 0).all())
         found.append(float(np.corrcoef(ranks)[0, 1]) if varies else float("nan"))
-    return xr.DataArray(found, {"seed": list(range(len(found)))}, "seed")
+    return xr.DataArray(found, {"seed": seeds.values}, "seed")
 
 
 def _crossing(heights: np.ndarray, row: np.ndarray, bar: float) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from skipnorm.evidence.gathering import RECORDED
 from skipnorm.evidence.rates import best_of_grid
 from skipnorm.inquiries.effects import best, cases, of
 from skipnorm.inquiries.rescaling.techniques import named
@@ -75,12 +76,17 @@ def loss_ratio(evidence: xr.Dataset, kind: str, technique: str, other: str) -> x
 def over_the_grid(evidence: xr.Dataset, kind: str, technique: str) -> xr.DataArray:
     """Test loss at a rate taken from the grid at random: the mean over rates, each loss capped at chance.
 
-    A network that diverged knows no more than chance. As in Wortsman et al. 2023, where a loss counts at most
-    what it was at the start.
+    A network that diverged knows no more than chance; NaN where a rate was not run. As in Wortsman et al. 2023, where a
+    loss counts at most what it was at the start.
     """
-    scores = _ended(of(evidence, named(kind, technique, trained=True), "test_loss"))
+    name = named(kind, technique, trained=True)
+    scores = _ended(of(evidence, name, "test_loss"))
     grid = scores.isel(rate=scores["rate"].values > 0)
-    return grid.fillna(CHANCE).clip(max=CHANCE).mean("rate")
+    capped = grid.fillna(CHANCE).clip(max=CHANCE)
+    if RECORDED in evidence:
+        ran = of(evidence, name, RECORDED).sel(rate=grid["rate"])
+        capped = capped.where(ran)
+    return capped.mean("rate", skipna=False)
 
 
 def _begun(values: xr.DataArray) -> xr.DataArray:

@@ -44,7 +44,7 @@ def read(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
 def typical(values: xr.DataArray) -> xr.DataArray:
     """The geometric mean over all that is not a seed."""
     rest = [dim for dim in values.dims if dim != "seed"]
-    return xr.DataArray(np.exp(xr.DataArray(np.log(values)).mean(rest)))
+    return xr.DataArray(np.exp(xr.DataArray(np.log(values)).mean(rest, skipna=False)))
 
 
 def path(percentiles: xr.DataArray) -> xr.DataArray:
@@ -55,13 +55,16 @@ def path(percentiles: xr.DataArray) -> xr.DataArray:
     first, then = percentiles.isel(step=slice(-1)), percentiles.isel(step=slice(1, None))
     then = then.assign_coords(step=first["step"])
     width = (_width(first) + _width(then)) / 2
-    return xr.DataArray(np.abs(then - first)).mean("quantile") / width
+    return xr.DataArray(np.abs(then - first)).mean("quantile", skipna=False) / width
 
 
 def drift(evidence: xr.Dataset, variant: str) -> xr.DataArray:
-    """The mean of `path` over places, units and readings: how much what enters activations moves in training."""
+    """The mean of `path` over places, units and readings: how much what enters activations moves in training.
+
+    NaN where a run diverged before the last reading: what it moved until then is no less for it.
+    """
     moved = path(read(evidence, variant, "percentile"))
-    return moved.mean([dim for dim in moved.dims if dim != "seed"])
+    return moved.mean([dim for dim in moved.dims if dim != "seed"], skipna=False)
 
 
 def over_training(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
@@ -74,7 +77,7 @@ def over_training(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataA
     if "layer" in values.dims:
         values = values.isel(layer=values["layer"].values > 1)
     logs = xr.DataArray(np.log(values))
-    logs = logs.mean([dim for dim in logs.dims if dim not in ("seed", "step")])
+    logs = logs.mean([dim for dim in logs.dims if dim not in ("seed", "step")], skipna=False)
     steps = logs["step"]
     return xr.DataArray(np.exp(logs.integrate("step") / float(steps[-1] - steps[0])))
 

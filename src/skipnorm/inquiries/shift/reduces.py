@@ -45,7 +45,7 @@ def gradient_ratio(evidence: xr.Dataset) -> xr.DataArray:
 
 def linear_cosines(evidence: xr.Dataset) -> xr.DataArray:
     """The lowest cosine of G and G' in training, without norm, by layer."""
-    found = read(evidence, "linear", "gradient_shift_cosine").min("step")
+    found = read(evidence, "linear", "gradient_shift_cosine").min("step", skipna=False)
     return cases({f"layer {layer}": found.sel(layer=layer, drop=True) for layer in _PUBLISHED})
 
 
@@ -53,7 +53,7 @@ def linear_cosines_with_norm(evidence: xr.Dataset) -> xr.DataArray:
     """The mean cosine of G and G' from step 500 on, with batch norm, by layer."""
     found = read(evidence, "linear BN", "gradient_shift_cosine")
     steps = found["step"].values
-    late = found.isel(step=steps >= min(_LATE, steps.max())).mean("step")
+    late = found.isel(step=steps >= min(_LATE, steps.max())).mean("step", skipna=False)
     return cases({f"layer {layer}": late.sel(layer=layer, drop=True) for layer in _HIGH})
 
 
