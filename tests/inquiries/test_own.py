@@ -62,6 +62,16 @@ def test_every_claim_can_come_out_either_way(evidence, name, factor, ruling):
         assert judge(claim, made).ruling == ruling, claim.name
 
 
+def test_smaller_by_a_quarter_is_what_a_third_more_without_comes_to():
+    said = [
+        claim for claim in on_network("landscape", NET, TASK).claims if "smaller" in claim.sentence
+    ]
+    assert said
+    for claim in said:
+        assert "a quarter" in claim.sentence
+        assert 1 - 1 / claim.prediction.value == pytest.approx(0.25, abs=0.005)
+
+
 def test_the_spread_is_that_of_the_inputs_of_all_sites():
     network = torch.nn.Sequential(
         torch.nn.ReLU(), torch.nn.Linear(4, 4, bias=False), torch.nn.ReLU()

@@ -212,6 +212,16 @@ def test_a_loss_over_the_grid_counts_divergence_as_a_guess():
     assert found.item() == pytest.approx((1.0 + 2 * math.log(10)) / 3)
 
 
+def test_a_rate_that_was_not_run_is_no_guess():
+    name, rates = named("plain", "batch", trained=True), [0.03, 0.3]
+    grid = {"variant": [name], "seed": [0, 1], "rate": rates}
+    losses = xr.DataArray([[[1.0, np.nan], [1.0, np.nan]]], grid, list(grid))
+    ran = xr.DataArray([[[True, True], [True, False]]], grid, list(grid))
+    found = over_the_grid(xr.Dataset({"test_loss": losses, "recorded": ran}), "plain", "batch")
+    assert found.sel(seed=0).item() == pytest.approx((1.0 + math.log(10)) / 2)  # it diverged
+    assert np.isnan(found.sel(seed=1).item())
+
+
 def test_families_are_not_taken_for_seeds(world):
     """A run that diverged with seed 0 says nothing of the first family."""
     where = {"variant": named("plain", "none", trained=True), "rate": RATE, "seed": 0}

@@ -11,7 +11,7 @@ from tests.inquiries.made_up import put, puts, shaped_like
 import skipnorm as sn
 from skipnorm.errors import TaskError
 from skipnorm.inquiries import CATALOGUE, load
-from skipnorm.inquiries.shift.effects import path
+from skipnorm.inquiries.shift.effects import drift, path
 from skipnorm.inquiries.shift.figures import noise_alone
 from skipnorm.inquiries.shift.networks import Noised
 from skipnorm.inquiries.shift.readings import gradients, inputs, next_step, output_means
@@ -167,6 +167,14 @@ def test_the_catalogue_asks_what_the_inquiry_asks():
     (entry,) = [entry for entry in CATALOGUE if entry.name == "shift"]
     assert entry.question == INQUIRY.question
     assert set(REFUTING) == set(CLAIMS)
+
+
+def test_what_was_read_before_a_divergence_is_no_mean_over_training(made):
+    found = made["percentile"].copy()
+    found.loc[{"variant": "plain, rate 0.1", "seed": 0, "step": made["step"].values[-1]}] = np.nan
+    moved = drift(made.assign(percentile=found), "plain, rate 0.1")
+    assert np.isnan(moved.sel(seed=0).item())
+    assert np.isfinite(moved.sel(seed=1).item())
 
 
 def test_the_path_of_percentiles_is_how_far_they_go_over_half_their_spread(tiny):
