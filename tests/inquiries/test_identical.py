@@ -227,6 +227,18 @@ def test_what_is_read_at_the_bar_is_interpolated_in_the_logarithm_of_the_trainin
     assert np.isnan(at_bar(evidence, "plain", values)).all()
 
 
+def test_nothing_is_interpolated_from_a_network_that_was_not_trained(made):
+    evidence = made.isel(seed=[0]).copy(deep=True)
+    losses = np.array([2.0, 0.01, 0.005, 0.002, 0.001])
+    evidence["training_loss"].loc[{"variant": "plain"}] = losses
+    evidence["test_loss"].loc[{"variant": "plain"}] = np.array([2.0, 0.1, 0.1, 0.1, 0.1])
+    assert np.isnan(generalised(evidence, "plain")).all()
+    assert np.isfinite(correlation(evidence, "units")).all()  # eleven of twelve are left
+    for name in LEARNERS[:3]:
+        evidence["training_loss"].loc[{"variant": name}] = losses
+    assert np.isnan(correlation(evidence, "units")).all()
+
+
 def test_a_run_that_diverged_has_the_worst_test_loss(made):
     evidence = put(made, "diverged_at", 3.0, variant="plain")
     assert np.isinf(generalised(evidence, "plain")).all()

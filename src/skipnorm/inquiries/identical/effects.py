@@ -27,6 +27,9 @@ __all__ = [
 MEASURES: tuple[str, ...] = ("batches", "units", "test", "time")
 """The senses of identically distributed; `gaussian` is about a shape."""
 
+MOST = 0.75
+"""More than this share of the learners of a seed must meet the bar between two readings, or nothing is said of them."""
+
 _HOW = ("recorded", "diverged_at", "last_step")
 
 
@@ -70,7 +73,8 @@ def at_bar(evidence: xr.Dataset, variant: str, values: xr.DataArray) -> xr.DataA
     """What a series over steps is where the training loss comes down to the bar.
 
     Linear in the logarithm of the training loss, between the last reading above the bar and the first one below; NaN
-    where no reading is below.
+    where no reading is below, and where the first one below follows initialisation: between an untrained network and a
+    fitted one a straight line says nothing, and what it says is the worse the faster a network learns.
     """
     losses = read(evidence, variant, "training_loss")
     steps = [step for step in losses["step"].values if step in values["step"].values]
@@ -130,23 +134,22 @@ def _ranks(table: np.ndarray) -> np.ndarray:
 
 
 def _ranked(first: np.ndarray, second: np.ndarray, seeds: xr.DataArray) -> xr.DataArray:
-    """Spearman's correlation over the learners of each seed that have both numbers; NaN for fewer than three."""
+    """Spearman's correlation over the learners of each seed that have both numbers; NaN if a quarter has not."""
     found = []
     for one, two in zip(first, second, strict=True):
         both = ~(np.isnan(one) | np.isnan(two))
         ranks = _ranks(np.stack([one[both], two[both]]))
-        varies = both.sum() > 2 and bool((np.ptp(ranks, axis=1) > 0).all())
+        enough = both.sum() > max(2.0, MOST * len(both))
+        varies = enough and bool((np.ptp(ranks, axis=1) > 0).all())
         found.append(float(np.corrcoef(ranks)[0, 1]) if varies else float("nan"))
     return xr.DataArray(found, {"seed": seeds.values}, "seed")
 
 
 def _crossing(heights: np.ndarray, row: np.ndarray, bar: float) -> float:
     below = np.flatnonzero(heights <= bar)
-    if not len(below):
+    if not len(below) or below[0] <= 1:
         return float("nan")
     at = int(below[0])
-    if at == 0:
-        return float(row[0])
     share = (heights[at - 1] - bar) / (heights[at - 1] - heights[at])
     return float(row[at - 1] + share * (row[at] - row[at - 1]))
 

@@ -22,8 +22,8 @@ _STABILITY = "The essay, Improving Numerical Stability (batch norm restricts x t
 _ESSAY = "The essay, (Perhaps Not) Alleviating Internal Covariate Shift"
 _GAUSSIAN, _GENERALISES = "Is each unit Gaussian?", "Does identity go with generalisation?"
 _BAR = (
-    "All learners where their training loss comes down to 0.05, interpolated between readings; one that misses it "
-    "with a seed is left out there."
+    "All learners where their training loss comes down to 0.05, interpolated between two readings in training; one "
+    "that misses it with a seed, or is there before the first of them, is left out there."
 )
 
 
