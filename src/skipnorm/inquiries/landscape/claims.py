@@ -13,6 +13,10 @@ __all__ = ["CLAIMS"]
 _ESSAY = "The essay, Smoother Loss Landscape"
 _SANTURKAR = "Santurkar et al. 2018, figure 4"
 _GRADIENT = "Along the gradient"
+_FITTED = (
+    "Steps are multiples of the gradient: networks that learn faster have a smaller one, and look smoother for that "
+    "alone."
+)
 
 
 def range_bn(evidence: xr.Dataset) -> xr.DataArray:
@@ -51,6 +55,7 @@ CLAIMS = (
         AtLeast(1.5),
         "log",
         "gradient",
+        caveats=(_FITTED,),
         topic=_GRADIENT,
     ),
     Claim(
@@ -62,6 +67,7 @@ CLAIMS = (
         AtLeast(3.0),
         "log",
         "gradient",
+        caveats=(_FITTED,),
         topic=_GRADIENT,
     ),
     Claim(
@@ -73,6 +79,7 @@ CLAIMS = (
         AtLeast(2.0),
         "log",
         "predictiveness",
+        caveats=(_FITTED,),
         topic=_GRADIENT,
     ),
     Claim(
@@ -95,6 +102,7 @@ CLAIMS = (
         AtLeast(1.5),
         "log",
         "gradient",
+        caveats=(_FITTED,),
         topic=_GRADIENT,
     ),
     Claim(
@@ -107,7 +115,10 @@ CLAIMS = (
         AtLeast(1.5),
         "log",
         "gradient",
-        caveats=("With branches scaled by 1/sqrt(depth); unscaled ones diverge without norm.",),
+        caveats=(
+            "With branches scaled by 1/sqrt(depth); unscaled ones diverge without norm.",
+            _FITTED,
+        ),
         topic=_GRADIENT,
     ),
     *hessian.CLAIMS,

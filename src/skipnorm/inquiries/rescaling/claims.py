@@ -15,6 +15,10 @@ _START = "At initialisation; mean over four draws a seed."
 _SMALL = (
     "Eight layers of 32 channels on digits of 8 x 8 pixels, taught for a few passes over the data."
 )
+_FITTED = (
+    "Steps are multiples of the gradient: where the loss is nearly 0 its range is small for that alone, so that this "
+    "is also a matter of who has learned most."
+)
 _COARSE = "A grid of few rates, by factors of about 3."
 
 
@@ -76,7 +80,7 @@ CLAIMS = (
         prediction=AtLeast(3.0),
         scale="log",
         figure="ranges",
-        caveats=("When training ends, each network at its best rate.", _SMALL),
+        caveats=("When training ends, each network at its best rate.", _FITTED, _SMALL),
     ),
     _claim(
         "others-smooth-too",
@@ -88,7 +92,7 @@ CLAIMS = (
         prediction=AtLeast(2.0),
         scale="log",
         figure="ranges",
-        caveats=("They replaced the variance by other powers, the batch stayed.", _SMALL),
+        caveats=("They replaced the variance by other powers, the batch stayed.", _FITTED, _SMALL),
     ),
     _claim(
         "batch-is-sharpest",
