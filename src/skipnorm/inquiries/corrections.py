@@ -222,8 +222,8 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         "A higher autocorrelation leads to higher performance.",
         f"{_FIRST}, Gradient Correlation",
-        "Balduzzi et al. state no such law, and there are counter-examples: a deep plain network without norm keeps a "
-        "higher autocorrelation than a residual one with batch norm, and trains worse.",
+        "Balduzzi et al. state no such law, and there are counter-examples: a deep residual network with neither norm "
+        "nor scale keeps a higher autocorrelation than one with batch norm, and diverges.",
         _shown(
             "shattering",
             "acf-predicts-performance",
