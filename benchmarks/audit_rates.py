@@ -324,7 +324,6 @@ class Cell:
         wrong_first: share of audits in which a family held a false ruling, for each family.
         wrong_last: the same at the end.
         seeds: mean number of seeds of a group.
-        spent: the largest sum, over the looks of an audit, of the chances of error that they took.
         stopped: share of audits that stopped the substitute before it was judged.
     """
 
@@ -333,7 +332,6 @@ class Cell:
     wrong_first: tuple[float, ...]
     wrong_last: tuple[float, ...]
     seeds: float
-    spent: float
     stopped: float
 
 
@@ -351,7 +349,6 @@ def cell(
         _wrong([one.first for one in found], truth),
         _wrong([one.last for one in found], truth),
         float(np.mean([count for one in found for count in one.seeds.values()])),
-        max(sum(map(alpha_at, one.looks)) for one in found),
         float(np.mean([one.stopped for one in found])),
     )
 
@@ -449,11 +446,12 @@ def _noise_table(worlds: dict[str, Noise]) -> str:
 
 
 def _alarms(found: Cells) -> str:
-    first, whole = (100 * share for share in (alpha_at(STARTS[0]), ALPHA))
+    first, fewest, whole = (100 * share for share in (*map(alpha_at, STARTS), ALPHA))
     text = (
         "**False alarms.** Audits in which any ruling of a family was wrong: of the family of two whole groups / of "
-        f"that of three parts. Stated: at most {first:.1f} after one look, {whole:.0f} after all. Wrong are "
-        "load-bearing up to the margin, helpful up to none, idle from the margin on, harmful from none on."
+        f"that of three parts. Stated: at most {first:.1f} after {STARTS[0]} seeds, {fewest:.1f} after {STARTS[1]}, "
+        f"{whole:.0f} after all. Wrong are load-bearing up to the margin, helpful up to none, idle from the margin on, "
+        "harmful from none on."
     )
     head = ["noise", "true cost", *(f"after {n} seeds" for s in STARTS for n in (s, looks_from(s)))]
     rows = []
@@ -514,17 +512,17 @@ def _partial(worlds: dict[str, Noise], audits: int) -> str:
     text = (
         f"**Budgets that end between looks.** Room for {', '.join(map(str, BUDGETS))} trainings (by turns) after the "
         "first look, and each takes 0.5 to 1.2 of the time expected: the audit looks where the money ends, and again "
-        f"if some is left. Stated: at most {100 * ALPHA:.0f}. Last: the largest sum of what the looks of one audit may "
-        "spend of the chance of error."
+        f"if some is left. Stated: at most {100 * ALPHA:.0f}. Any ruling of the two whole groups / of the three "
+        "parts wrong."
     )
     rows = []
     for name in ("middle", "loud"):
         for start in STARTS:
             ended = [cell(worlds[name], each, start, audits, BUDGETS) for each in (NONE, MARGIN)]
             wrong = [_percents(each.wrong_last) for each in ended]
-            rows.append([name, str(start), *wrong, _percent(max(each.spent for each in ended))])
-    head = ["noise", "first look", "wrong, cost none", "wrong, cost the margin", "spent at most"]
-    return f"{text}\n\n{_table(head, rows, 1)}"
+            rows.append([name, str(start), *wrong])
+    head = ["noise", "first look", "wrong, cost none", "wrong, cost the margin"]
+    return f"{text}\n\n{_table(head, rows, 2)}"
 
 
 def _singly(middle: Noise, audits: int) -> str:

@@ -1,5 +1,6 @@
 """Rulings: by definition on made-up effects, and how often they err where the truth is known."""
 
+import itertools
 import math
 
 import numpy as np
@@ -37,14 +38,23 @@ def test_each_ruling_is_reached(centre: float, spread: float, expected: str):
 def test_the_interval_is_students_at_the_level_of_the_look():
     values = 0.01 + SPREAD
     found = ruled({"group": values}, MARGIN)["group"]
-    level = 1 - 0.05 * LOOKS[0][1]
+    level = 1 - alpha_at(LOOKS[0][0])
     low, high = stats.t.interval(level, 7, values.mean(), stats.sem(values))
     assert (found.low, found.high, found.level) == pytest.approx((low, high, level))
 
 
 def test_the_looks_share_one_chance_of_error():
-    assert sum(alpha_at(seeds) for seeds, _ in LOOKS) == pytest.approx(0.05)
-    assert alpha_at(3) == alpha_at(8) > alpha_at(9) == alpha_at(16) > alpha_at(17)
+    assert [alpha_at(8), alpha_at(16, 8), alpha_at(32, 16)] == pytest.approx([0.035, 0.01, 0.005])
+    assert alpha_at(4) == pytest.approx(0.0175)  # half of the way to 8, half of its part
+    assert alpha_at(100) == alpha_at(32) == pytest.approx(0.05)
+    assert alpha_at(8, 8) == alpha_at(60, 40) == 0
+
+
+@pytest.mark.parametrize("looks", [(5, 8, 16, 32), (8, 11, 16, 32), (5, 7, 13, 24, 31, 32, 40)])
+def test_more_looks_spend_no_more(looks: tuple[int, ...]):
+    spent = [alpha_at(seeds, before) for before, seeds in itertools.pairwise((0, *looks))]
+    assert sum(spent) == pytest.approx(0.05)
+    assert min(spent) >= 0
 
 
 def test_fewer_than_five_seeds_decide_nothing():

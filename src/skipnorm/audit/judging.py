@@ -11,6 +11,8 @@ from skipnorm.audit.arms import ORIGINAL, Arm
 from skipnorm.audit.rulings import LOOKS, Standing, alpha_at, ruled
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from skipnorm.audit.budget import Course
     from skipnorm.audit.contest import Contest, Tuned
     from skipnorm.audit.subject import Subject
@@ -25,7 +27,10 @@ _MOST = LOOKS[-1][0]
 
 @dataclass
 class Docket:
-    """The judged part of a contest, look by look."""
+    """The judged part of a contest, look by look.
+
+    `looked` holds the seeds that each arm had when it was last ruled on.
+    """
 
     subject: Subject
     contest: Contest
@@ -36,6 +41,7 @@ class Docket:
     judged: list[Arm] = field(default_factory=list)
     stopped: list[tuple[str, str]] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)
+    looked: dict[str, int] = field(default_factory=dict)
     rounds: list[str] = field(default_factory=list)
 
     @property
@@ -71,7 +77,7 @@ class Docket:
         beside = [self.original, *control] if number == 1 else []
         self.judged += chosen
         first = list(self.seeds or range(self.course.seeds))
-        self._look([*beside, *chosen], first, len(first))
+        self._look([*beside, *chosen], first)
 
     def settle(self) -> None:
         """Give what is left of the budget to the questions that are open."""
@@ -80,7 +86,7 @@ class Docket:
             waiting, most = self._next(done)
             if not waiting:
                 return
-            self._look([self.original, *waiting], list(range(done, most)), most)
+            self._look([self.original, *waiting], list(range(done, most)))
             done = most
 
     def _chosen(self, arms: Sequence[Arm]) -> list[Arm]:
@@ -123,23 +129,28 @@ class Docket:
         cost = mine.score - other.score if scale else math.log(mine.score / other.score)
         return cost > _HOPELESS * self.margin
 
-    def _look(self, arms: Sequence[Arm], seeds: list[int], count: int) -> None:
+    def _look(self, arms: Sequence[Arm], seeds: list[int]) -> None:
         if not arms:
             return
         number = len(self.rounds) + 1
         rates = {name: each.rate for name, each in self.tuned.items()}
         self.contest.judge(arms, rates, self.course.steps, seeds, number)
         self.rounds.append(f"judging-{number}")
-        fresh = {arm.name for arm in arms}
         for family in self._families():
-            if not fresh & {arm.name for arm in family}:
-                continue
             effects = {arm.name: self.contest.effects(arm.name) for arm in family}
-            known = {name: values for name, values in effects.items() if len(values)}
-            for name, found in ruled(known, self.margin, alpha=alpha_at(count)).items():
-                before = self.standings.get(name)
-                if before is None or before.ruling == "undecided":
-                    self.standings[name] = found
+            self._rule({name: values for name, values in effects.items() if len(values)})
+
+    def _rule(self, effects: dict[str, np.ndarray]) -> None:
+        """Rule on the arms of a family that have new seeds, each with what its own looks have left to spend."""
+        fresh: dict[float, list[str]] = {}
+        for name, values in effects.items():
+            before = self.looked.get(name, 0)
+            if len(values) > before:
+                fresh.setdefault(alpha_at(len(values), before), []).append(name)
+                self.looked[name] = len(values)
+        for alpha, names in fresh.items():
+            found = ruled(effects, self.margin, alpha=alpha)
+            self.standings |= {name: found[name] for name in names}
 
     def _families(self) -> list[list[Arm]]:
         """Questions that share one chance of error: removals of one kind and level; all that may stand in."""

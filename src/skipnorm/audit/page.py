@@ -87,12 +87,12 @@ def _picture(audit: Audit) -> Section:
 
 
 def _rulings(audit: Audit) -> Section:
-    looks = " and ".join(str(seeds) for seeds, _ in LOOKS)
+    looks = ", ".join(f"{100 * share:.0f} % by {seeds}" for seeds, share in LOOKS)
     method = (
         "Load-bearing: all of the interval lies beyond the margin. Idle: all of it lies within the margin to both "
         "sides. Helpful or harmful: all of it lies on one side of none, a part of it within the margin. Intervals are "
         "Student's over seeds, paired with the original, or order statistics where a run diverged; Holm-adjusted over "
-        f"the groups of one kind and level, and for looking after {looks} seeds."
+        f"the groups of one kind and level; of a family's chance of error, {looks} seeds."
     )
     return Section(
         "rulings",

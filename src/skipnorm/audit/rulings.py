@@ -1,6 +1,6 @@
 """What the seeds say of a group: one interval of what its absence costs, held against the margin.
 
-Pure numbers: no torch, no files. An audit rules with this, and so does its simulation.
+Pure numbers: no torch, no files.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["LOOKS", "RULINGS", "Ruling", "Standing", "alpha_at", "detectable", "
 Ruling = Literal["load-bearing", "helpful", "idle", "harmful", "undecided"]
 RULINGS: tuple[Ruling, ...] = ("load-bearing", "helpful", "idle", "harmful", "undecided")
 
-LOOKS: tuple[tuple[int, float], ...] = ((8, 0.7), (16, 0.2), (32, 0.1))
-"""After how many seeds an audit looks, and which share of its chance of error it spends there."""
+LOOKS: tuple[tuple[int, float], ...] = ((8, 0.7), (16, 0.9), (32, 1.0))
+"""After how many seeds an audit plans to look, and which share of its chance of error it has spent by then."""
 
 _MOST = 400
 """Seeds beyond which it is not said how many more would settle a question."""
@@ -62,16 +62,24 @@ class Standing:
     more: float
 
 
-def alpha_at(seeds: int) -> float:
+def alpha_at(seeds: int, before: int = 0) -> float:
     """The chance of error that a look after so many seeds may spend.
 
-    The looks before it have spent theirs. Fewer seeds than the first look plans are taken as it.
+    What has been spent by a number of seeds is a line through the planned looks, so that looks
+    elsewhere, or more of them, spend no more in all.
 
-    >>> alpha_at(5) == alpha_at(8), round(alpha_at(16), 3)
-    (True, 0.01)
+    Args:
+        seeds: of the look.
+        before: seeds of the look before it; 0 where it is the first.
+
+    Source: Lan & DeMets 1983.
+
+    >>> round(alpha_at(8), 4), round(alpha_at(16, before=8), 4), round(alpha_at(5) + alpha_at(8, 5), 4)
+    (0.035, 0.01, 0.035)
     """
-    planned = [share for most, share in LOOKS if seeds <= most]
-    return statistics.ALPHA * (planned[0] if planned else LOOKS[-1][1])
+    planned, shares = zip((0, 0.0), *LOOKS, strict=True)
+    spent = np.interp([before, seeds], planned, shares)
+    return statistics.ALPHA * float(spent[1] - spent[0])
 
 
 def ruled(
@@ -91,7 +99,7 @@ def ruled(
         effects: what each absence costs, one number a seed; NaN, where both runs diverged, speaks
             against any ruling.
         margin: the smallest effect that matters, above 0.
-        alpha: the chance of error of the whole family; by the number of seeds unless given.
+        alpha: the chance of error of the whole family; that of a first look unless given.
 
     Source: Holm 1979; Schuirmann 1987.
 
