@@ -93,6 +93,7 @@ def test_the_page_shows_every_site_and_every_answer(found: sn.Audit):
     page = write_audit(found).read_text(encoding="utf-8")
     for answer in found.answers:
         assert f"without {answer.group.name}. Found: {answer.ruling}." in page
+    assert 'class="tally"' not in page  # supported and refuted are not the words of an audit
 
 
 def test_again_it_trains_nothing_and_says_the_same(found: sn.Audit):

@@ -113,6 +113,14 @@ def test_all_claims_stand_in_one_table(page: Path, sections: list[Section]) -> N
     assert body.count("<tr>") == 1 + sum(len(section.verdicts) for section in sections)
 
 
+def test_rulings_are_counted_under_the_heading_unless_told_not_to(
+    page: Path, sections: list[Section], tmp_path: Path
+) -> None:
+    assert page.read_text().count('class="tally"') == 1
+    other = write_page(tmp_path / "page.html", "No counts", sections, counts=False)
+    assert 'class="tally"' not in other.read_text()
+
+
 def test_words_are_escaped(page: Path) -> None:
     text = page.read_text("utf-8")
     assert "<img src=x" not in text

@@ -54,6 +54,7 @@ def write_audit(audit: Audit, path: str | Path | None = None) -> Path:
             "time": f"{span(audit.seconds)} of {span(audit.budget)}",
             "folder": str(audit.folder),
         },
+        counts=False,  # an audit has words of its own: they are in the lead
     )
 
 

@@ -69,6 +69,7 @@ def write_page(
     notes: Sequence[str] = (),
     remarks: Sequence[Remark] = (),
     provenance: Mapping[str, str] | None = None,
+    counts: bool = True,
 ) -> Path:
     """The report, written as one self-contained HTML file; returns where it lies.
 
@@ -84,6 +85,7 @@ def write_page(
         notes: sentences under the count of rulings.
         remarks: what the essay says less exactly than it could, each with the claims that show it.
         provenance: what the evidence was made with, for the foot of the page.
+        counts: whether the rulings on all claims are counted under the heading.
 
     Raises:
         EvidenceError: two sections share a name, or the file cannot be written.
@@ -101,7 +103,7 @@ def write_page(
             title=title,
             lead=lead or LEAD,
             notes=notes,
-            tally=tally(list(sections)),
+            tally=tally(list(sections)) if counts else [],
             parts=_parts(sections),
             remarks=[_shown(remark, sections) for remark in remarks],
             provenance=dict(provenance or {}),
