@@ -12,6 +12,7 @@ from tests.inquiries.made_up import put, puts, shaped_like
 
 import skipnorm as sn
 from skipnorm.inquiries import CATALOGUE, load
+from skipnorm.inquiries.draws import Draws
 from skipnorm.inquiries.identical.effects import MEASURES, at_bar, correlation, generalised, moved
 from skipnorm.inquiries.identical.readings import READINGS, alike, by_depth, coupling, two_moments
 from skipnorm.inquiries.identical.study import (
@@ -20,7 +21,6 @@ from skipnorm.inquiries.identical.study import (
     CONTROL,
     LEARNERS,
     NOISY,
-    Several,
     Size,
     study_of,
     within,
@@ -291,7 +291,7 @@ def test_distances_are_those_of_the_verb_and_of_scipy():
 
 @pytest.mark.usefixtures("double")
 def test_shapes_along_depth_are_means_over_the_draws():
-    networks = Several(Perceptron(width=8, inputs=8, depth=3, activation="tanh"), 2).build(4)
+    networks = Draws(Perceptron(width=8, inputs=8, depth=3, activation="tanh"), 2).build(4)
     x = torch.randn(100, 8)
     found = by_depth(networks, (x, None))
     tails, gaps = [], []
@@ -310,7 +310,7 @@ def test_shapes_along_depth_are_means_over_the_draws():
 
 
 def test_no_draw_of_one_seed_is_one_of_the_next():
-    recipe = Several(Perceptron(width=4, inputs=4, depth=1), 3)
+    recipe = Draws(Perceptron(width=4, inputs=4, depth=1), 3)
     drawn = [net.stem.weight.sum().item() for seed in (0, 1) for net in recipe.build(seed)]
     assert len(set(drawn)) == 6
 

@@ -138,8 +138,14 @@ def _section(answer: Answer, beside: Path) -> Section:
         essay=inquiry.essay,
         headline=inquiry.headline,
         answers=inquiry.answers,
-        evidence=Path(relpath(kept, beside)).as_posix() if kept.is_file() else "",
+        evidence=_address(kept, beside),
     )
+
+
+def _address(kept: Path, beside: Path) -> str:
+    """Where a page finds the evidence; empty where it does not lie with the page, and would not travel with it."""
+    inside = kept.is_file() and kept.resolve().is_relative_to(beside.resolve())
+    return Path(relpath(kept, beside)).as_posix() if inside else ""
 
 
 def _notes(answers: Sequence[Answer]) -> list[str]:

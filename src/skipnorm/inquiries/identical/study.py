@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from skipnorm.inquiries.draws import Draws
 from skipnorm.inquiries.identical.readings import alike, by_depth, coupling, two_moments
 from skipnorm.inquiries.inquiry import Scale
 from skipnorm.inquiries.shift.networks import Noised
@@ -16,7 +17,7 @@ from skipnorm.networks.recipe import Perceptron
 from skipnorm.studies.study import Study, Variant
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 __all__ = [
     "BAR",
@@ -24,7 +25,6 @@ __all__ = [
     "LEARNERS",
     "NOISY",
     "RATE",
-    "Several",
     "Size",
     "study",
     "study_of",
@@ -49,6 +49,10 @@ BY_BATCH = ("plain BN", "residual BN", "plain centred")
 _OTHERS = {"plain RMS": "rms", "plain GN": "group", "plain centred": "centre"}
 
 
+_EARLY = 150
+"""Updates within which the bar is met, however long a training goes on."""
+
+
 @dataclass(frozen=True)
 class Size:
     """How deep and how many the networks are."""
@@ -68,25 +72,6 @@ SIZES: Mapping[Scale, Size] = {
 }
 
 
-@dataclass(frozen=True)
-class Several:
-    """So many draws of one recipe, over which a reading averages.
-
-    >>> len(Several(Perceptron(width=4, depth=1), 3).build(seed=0))
-    3
-    """
-
-    network: Perceptron
-    draws: int
-
-    def build(self, seed: int) -> nn.ModuleList:
-        """The networks, none of which another seed has."""
-        from torch import nn
-
-        first = seed * self.draws
-        return nn.ModuleList(self.network.build(first + number) for number in range(self.draws))
-
-
 def rate_of(variant: str) -> float:
     """The rate at which a learner is trained.
 
@@ -97,12 +82,13 @@ def rate_of(variant: str) -> float:
 
 
 def within(steps: int) -> tuple[int, ...]:
-    """Five moments by growing distances, between which every learner comes below the bar.
+    """Six moments by growing distances, between which every learner comes below the bar; and the end.
 
     >>> within(150), within(300)
-    ((0, 30, 60, 90, 150), (0, 60, 120, 180, 300))
+    ((0, 15, 30, 60, 90, 150), (0, 15, 30, 60, 90, 150, 300))
     """
-    return tuple(steps * part // 5 for part in (0, 1, 2, 3, 5))
+    early = min(steps, _EARLY)
+    return tuple(sorted({*(early * part // 10 for part in (0, 1, 2, 4, 6, 10)), steps}))
 
 
 def study(scale: Scale) -> Study:
@@ -142,7 +128,7 @@ def _initial(size: Size) -> dict[str, Variant]:
     """Networks as they are drawn, on the same digits."""
     return {
         f"initial {activation}{name}": Variant(
-            Several(
+            Draws(
                 Perceptron(
                     depth=size.initial_depth,
                     norm=norm,
