@@ -13,4 +13,14 @@ from skipnorm.figures.surface import surface
 from skipnorm.figures.surfaces import surfaces
 from skipnorm.figures.traces import traces
 
-__all__ = ["SERIES", "intervals", "matrix", "profile", "strip", "surface", "surfaces", "traces", "twins"]
+__all__ = [
+    "SERIES",
+    "intervals",
+    "matrix",
+    "profile",
+    "strip",
+    "surface",
+    "surfaces",
+    "traces",
+    "twins",
+]
