@@ -77,7 +77,15 @@ def mystudy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def program(*words: str, start: str = "from skipnorm.cli.main import main; main()", **more):
+START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
+from skipnorm.cli.main import main
+main()
+"""
+
+
+def program(*words: str, start: str = START, **more):
     return subprocess.Popen(
         [sys.executable, "-c", start, *words],
         stdout=subprocess.PIPE,

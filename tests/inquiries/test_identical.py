@@ -215,11 +215,11 @@ def test_what_is_read_at_the_bar_is_interpolated_in_the_logarithm_of_the_trainin
     evidence = made
     steps = evidence["step"].values
     assert list(steps) == list(within(TINY.steps))
-    losses = np.array([2.0, 0.5, 0.1, 0.025, 0.01])
+    losses = np.array([2.0, 0.5, 0.1, 0.025, 0.01, 0.005])
     evidence = evidence.isel(seed=[0]).copy(deep=True)
     evidence["training_loss"].loc[{"variant": "plain"}] = losses
     values = xr.DataArray(
-        [[0.0, 1.0, 2.0, 3.0, 4.0]], {"seed": [0], "step": steps}, ("seed", "step")
+        [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]], {"seed": [0], "step": steps}, ("seed", "step")
     )
     assert BAR == 0.05  # half-way from 0.1 to 0.025, in logarithms
     assert float(at_bar(evidence, "plain", values)[0]) == pytest.approx(2.5)
@@ -229,9 +229,9 @@ def test_what_is_read_at_the_bar_is_interpolated_in_the_logarithm_of_the_trainin
 
 def test_nothing_is_interpolated_from_a_network_that_was_not_trained(made):
     evidence = made.isel(seed=[0]).copy(deep=True)
-    losses = np.array([2.0, 0.01, 0.005, 0.002, 0.001])
+    losses = np.array([2.0, 0.01, 0.005, 0.002, 0.001, 0.001])
     evidence["training_loss"].loc[{"variant": "plain"}] = losses
-    evidence["test_loss"].loc[{"variant": "plain"}] = np.array([2.0, 0.1, 0.1, 0.1, 0.1])
+    evidence["test_loss"].loc[{"variant": "plain"}] = np.array([2.0, 0.1, 0.1, 0.1, 0.1, 0.1])
     assert np.isnan(generalised(evidence, "plain")).all()
     assert np.isfinite(correlation(evidence, "units")).all()  # eleven of twelve are left
     for name in LEARNERS[:3]:

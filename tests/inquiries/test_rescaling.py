@@ -26,7 +26,6 @@ from skipnorm.inquiries.rescaling.techniques import (
     Columns,
     Draws,
     named,
-    operations,
     recipe,
 )
 from skipnorm.studies.run import run
@@ -243,7 +242,7 @@ def test_columns_are_the_digits():
 
 def test_the_first_draw_is_the_network_that_is_trained():
     network = recipe("plain", "weights")
-    draws = Draws(network, 2, operations("plain", "weights")).build(seed=3)
+    draws = Draws(network, 2).build(seed=3)
     alone = network.build(seed=3)
     torch.testing.assert_close(draws[0].blocks[2].weight.weight, alone.blocks[2].weight.weight)
     assert not torch.equal(draws[1].blocks[2].weight.weight, alone.blocks[2].weight.weight)

@@ -146,7 +146,8 @@ def test_in_process_does_one_after_another(toyworld):
 
 
 SLOW_SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
 from pathlib import Path
 sys.path.insert(0, {place!r})
 import toyworld

@@ -14,7 +14,6 @@ from skipnorm.inquiries.rescaling.techniques import (
     Columns,
     Draws,
     named,
-    operations,
     recipe,
 )
 from skipnorm.studies.study import Study, Variant
@@ -53,11 +52,11 @@ def study_of(size: Size) -> Study:
 def _variants(size: Size) -> Iterator[tuple[str, Variant]]:
     training = Training(steps=size.steps, batch=size.batch, settings={"momentum": 0.9})
     for kind, technique in ((one, each) for one in KINDS for each in TECHNIQUES[one]):
-        network, surgery = recipe(kind, technique), operations(kind, technique)
+        network = recipe(kind, technique)
         yield (
             named(kind, technique),
             Variant(
-                Draws(network, size.draws, surgery),
+                Draws(network, size.draws),
                 Columns(),
                 batch=size.batch,
                 probes=(mechanisms,),
@@ -71,7 +70,6 @@ def _variants(size: Size) -> Iterator[tuple[str, Variant]]:
                 batch=size.batch,
                 training=training,
                 rates=size.rates,
-                operations=surgery,
                 probes=(in_training,),
             ),
         )

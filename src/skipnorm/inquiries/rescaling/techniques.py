@@ -14,7 +14,7 @@ from skipnorm.tasks.task import Arrays, read_only
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["DEPTH", "KINDS", "TECHNIQUES", "Columns", "Draws", "named", "operations", "recipe"]
+__all__ = ["DEPTH", "KINDS", "TECHNIQUES", "Columns", "Draws", "Standardised", "named", "recipe"]
 
 DEPTH, WIDTH = 8, 32
 
@@ -45,8 +45,8 @@ TECHNIQUES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 }
 """What tells the techniques apart, as fields of the recipe; `weights` is weight standardisation.
 
-In a plain network that is an operation (`operations`); in a residual one the recipe's own normaliser-free network, with
-branches scaled as SkipInit scales them.
+In a plain network that is an operation (`Standardised`); in a residual one the recipe's own normaliser-free network,
+with branches scaled as SkipInit scales them.
 """
 
 
@@ -69,19 +69,32 @@ class Columns(Digits):
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Several draws of one recipe, operated on: what is read at initialisation is read of each."""
+class Standardised:
+    """A network with the operation `StandardizeWeights` done to it."""
 
     recipe: ConvNet
+
+    def build(self, seed: int) -> nn.Module:
+        """The recipe's network of this seed, operated on."""
+        import torch
+
+        from skipnorm.surgery import StandardizeWeights, operate
+
+        some = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(seed))
+        network = self.recipe.build(seed=seed)
+        return operate(network, StandardizeWeights(), inputs=some, keep_original=False)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Several draws of one recipe: what is read at initialisation is read of each."""
+
+    recipe: ConvNet | Standardised
     count: int
-    operations: tuple[Any, ...] = ()
 
     def build(self, seed: int) -> nn.Module:
         """As many networks; the first is the one that the recipe gives for this seed."""
-        import torch
         from torch import nn
-
-        from skipnorm.surgery import operate
 
         class Side(nn.ModuleList):
             """Draws side by side; called, the first of them answers."""
@@ -90,33 +103,23 @@ class Draws:
                 """What the first draw makes of it."""
                 return self[0](x)
 
-        found = [self.recipe.build(seed=seed + draw * _APART) for draw in range(self.count)]
-        if self.operations:
-            some = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(seed))
-            found = [operate(each, *self.operations, inputs=some) for each in found]
-        return Side(found)
+        return Side(self.recipe.build(seed=seed + draw * _APART) for draw in range(self.count))
 
 
-def recipe(kind: str, technique: str) -> ConvNet:
-    """The network of a kind with a technique, before any operation.
+def recipe(kind: str, technique: str) -> ConvNet | Standardised:
+    """The network of a kind with a technique.
 
     >>> recipe("residual", "batch")
     ConvNet(width=32, residual=True, norm='batch', inputs=8)
     """
-    return ConvNet(
+    network = ConvNet(
         inputs=8,
         width=WIDTH,
         depth=DEPTH,
         residual=kind == "residual",
         **TECHNIQUES[kind][technique],
     )
-
-
-def operations(kind: str, technique: str) -> tuple[Any, ...]:
-    """The surgery that a technique needs besides."""
-    from skipnorm.surgery import StandardizeWeights
-
-    return (StandardizeWeights(),) if (kind, technique) == ("plain", "weights") else ()
+    return Standardised(network) if (kind, technique) == ("plain", "weights") else network
 
 
 def named(kind: str, technique: str, *, trained: bool = False) -> str:
