@@ -13,7 +13,7 @@ from skipnorm.inquiries import load
 from skipnorm.inquiries.rates.effects import (
     correlation,
     edge,
-    fitted,
+    of_fitted_runs,
     stable,
     steps_at,
     steps_at_best,
@@ -282,7 +282,7 @@ def test_ranks_are_counted_over_the_runs_that_found_a_minimum(world):
             world = put(world, "training_loss", 0.01, variant=name, rate=rate)
     world = put(world, "training_loss", 0.5, variant="plain", rate=0.1)
     found = correlation(world, "sharpness")
-    table = fitted(world, "sharpness").sel(seed=2, rate=list(GRID))
+    table = of_fitted_runs(world, "sharpness").sel(seed=2, rate=list(GRID))
     x, y = (table[each].values.ravel() for each in ("sharpness", "gap"))
     kept = np.isfinite(x)
     assert kept.sum() == len(FAMILIES) * len(GRID) - 1

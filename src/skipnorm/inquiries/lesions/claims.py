@@ -176,7 +176,10 @@ SEVERAL = (
         scale="log",
         figure="several",
         topic=_SEVERAL,
-        caveats=("Re-estimated on the test inputs themselves, without their labels.",),
+        caveats=(
+            "Re-estimated on the test inputs themselves, without their labels.",
+            "Both falls are from the whole network's accuracy with its running statistics.",
+        ),
     ),
 )
 

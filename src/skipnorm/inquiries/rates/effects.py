@@ -20,7 +20,7 @@ __all__ = [
     "correlation",
     "edge",
     "end_loss",
-    "fitted",
+    "of_fitted_runs",
     "over",
     "stable",
     "steps_at",
@@ -98,7 +98,9 @@ def edge(evidence: xr.Dataset, variant: str, rate: float, *, eighths: int = 4) -
     return xr.DataArray(later.fillna(np.inf).median("step").where(ran))
 
 
-def fitted(evidence: xr.Dataset, quantity: str, families: Sequence[str] = FAMILIES) -> xr.Dataset:
+def of_fitted_runs(
+    evidence: xr.Dataset, quantity: str, families: Sequence[str] = FAMILIES
+) -> xr.Dataset:
     """A sharpness and the gap from training to test loss, of all runs that found a minimum: over run and seed."""
     losses = {name: outcomes(evidence, f"{name}_loss") for name in ("training", "test")}
     last = (
@@ -117,7 +119,7 @@ def correlation(evidence: xr.Dataset, quantity: str) -> xr.DataArray:
     """
     from scipy import stats
 
-    table = fitted(evidence, quantity)
+    table = of_fitted_runs(evidence, quantity)
     every = evidence[RECORDED].any("seed") == evidence[RECORDED]
     whole_seed = every.sel(variant=list(FAMILIES)).all(["variant", "rate"])
     found = []

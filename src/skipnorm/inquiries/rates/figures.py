@@ -13,7 +13,7 @@ from skipnorm.figures import profile, strip
 from skipnorm.figures.layout import blank, log_ticks
 from skipnorm.figures.palette import series_colour, series_marker
 from skipnorm.inquiries.effects import of
-from skipnorm.inquiries.rates.effects import end_loss, fitted, stable, steps_at_best, usable
+from skipnorm.inquiries.rates.effects import end_loss, of_fitted_runs, stable, steps_at_best, usable
 from skipnorm.inquiries.rates.study import DESCENT_RATES, FAMILIES
 
 __all__ = ["CAPTIONS", "FIGURES"]
@@ -118,7 +118,7 @@ def gap_relative(evidence: xr.Dataset) -> go.Figure:
 
 
 def _scatter(evidence: xr.Dataset, quantity: str, title: str) -> go.Figure:
-    table = fitted(evidence, quantity)
+    table = of_fitted_runs(evidence, quantity)
     figure = blank(title, "test loss less training loss", log_x=True)
     ends: list[float] = []
     for index, name in enumerate(FAMILIES):
