@@ -89,7 +89,11 @@ def _absent(claim: Claim, evidence: xr.Dataset, effect: xr.DataArray) -> xr.Data
     had been recorded and had not diverged; the NaN of a trial that diverged stays.
     """
     nothing = xr.zeros_like(effect, dtype=bool)
-    if RECORDED not in evidence or bool(evidence[RECORDED].all()) or not bool(effect.isnull().any()):
+    if (
+        RECORDED not in evidence
+        or bool(evidence[RECORDED].all())
+        or not bool(effect.isnull().any())
+    ):
         return nothing
     ran = evidence[RECORDED]
     filled = evidence.assign(
