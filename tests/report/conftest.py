@@ -1,6 +1,9 @@
 """Made-up evidence with known effects, judged and drawn: three sections that hold every kind."""
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -197,3 +200,16 @@ def remarks() -> list[Remark]:
         Remark("The product tends to 0 or infinity.", "second version", "Typically so.", shown),
         Remark("A <b>citation</b>.", "first version", "It should be [3]."),
     ]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; the tests of a machine without it skip."""
+    chromium = Path("/usr/bin/chromium")
+    if not chromium.exists():
+        pytest.skip(f"no browser at {chromium}")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        yield running
+        running.close()

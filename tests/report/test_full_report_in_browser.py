@@ -9,21 +9,8 @@ import pytest
 
 from skipnorm.inquiries import CATALOGUE
 
-CHROMIUM = Path("/usr/bin/chromium")
 REPORT = Path(__file__).parents[2] / "docs" / "results" / "report.html"
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}"),
-    pytest.mark.skipif(not REPORT.exists(), reason="no full run is committed"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield running
-        running.close()
+pytestmark = pytest.mark.skipif(not REPORT.exists(), reason="no full run is committed")
 
 
 @pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])

@@ -1,6 +1,5 @@
 """The page in a real browser, from the disk: drawn, quiet, readable on a phone, themed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,7 @@ import pytest
 from skipnorm.evidence import provenance
 from skipnorm.report import Section, write_page
 
-CHROMIUM = Path("/usr/bin/chromium")
 DRAWN = "() => [...document.querySelectorAll('.plot')].every(p => p.querySelector('svg.main-svg'))"
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +16,6 @@ def address(sections: list[Section], tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("browser")
     page = write_page(folder / "report.html", "Skip and norm", sections, provenance=provenance())
     return page.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 class Visit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skipnorm.errors import EvidenceError
 from skipnorm.inquiries import CATALOGUE, Inquiry
-from skipnorm.studies.manifest import Manifest, collect, read_manifest
+from skipnorm.studies.manifest import GATHERED, Manifest, collect, read_manifest
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -126,7 +126,7 @@ _LEAD = (
 def _section(answer: Answer, beside: Path) -> Section:
     from skipnorm.report import Section
 
-    inquiry, kept = answer.inquiry, answer.manifest.folder / "evidence.nc"
+    inquiry, kept = answer.inquiry, answer.manifest.folder / GATHERED
     return Section(
         name=inquiry.name,
         question=inquiry.question,

@@ -240,12 +240,13 @@ def _finish(answers: list[Answer], page: Path, *, as_json: bool, decided: bool) 
 
 
 def _print_standings(answers: list[Answer]) -> None:
+    from skipnorm.studies.manifest import GATHERED
     from skipnorm.studies.status import status
 
     for answer in answers:
         folder = answer.manifest.folder
         say(status(folder).summary)
-        say(f"Evidence: {folder / 'evidence.nc'}")
+        say(f"Evidence: {folder / GATHERED}")
 
 
 def _print_verdicts(rows: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["Effect", "best", "cases", "fitted", "line", "numbered", "of"]
+__all__ = ["Effect", "at_best_rate", "best", "cases", "fitted", "line", "numbered", "of"]
 
 Effect = Callable[[xr.Dataset], xr.DataArray]
 
@@ -73,6 +73,23 @@ def best(
     chosen = chosen_on or ("validation_loss" if score != "validation_loss" else "training_loss")
     found = best_of_grid(part, chosen_on=chosen, reported=score)[score]
     return found.sel(variant=variant, drop=True)
+
+
+def at_best_rate(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
+    """What is read of a trained variant at the end, at the rate that each seed chose on its validation data.
+
+    >>> grid = {"variant": ["a"], "seed": [0], "rate": [0.1, 1.0]}
+    >>> loss = xr.DataArray([[[2.0, 1.0]]], grid, list(grid))
+    >>> size = xr.DataArray([[[[7.0], [8.0]]]], {**grid, "step": [9]}, [*grid, "step"])
+    >>> evidence = xr.Dataset({"validation_loss": loss, "test_loss": loss, "size": size})
+    >>> at_best_rate(evidence, "a", "size").values
+    array([8.])
+    """
+    from skipnorm.evidence.rates import best_of_grid
+
+    chosen = best_of_grid(evidence.sel(variant=[variant]))["best_rate"]
+    last = of(evidence, variant, quantity).isel(step=-1, drop=True)
+    return last.where(last["rate"] == chosen.sel(variant=variant, drop=True)).max("rate")
 
 
 def fitted(evidence: xr.Dataset, variant: str) -> xr.DataArray:

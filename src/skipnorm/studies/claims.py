@@ -111,10 +111,8 @@ def take(place: Path) -> Claim | None:
             file.write(text)
     except FileExistsError:
         return None
-    except BaseException as error:
-        with suppress(
-            OSError
-        ):  # an interrupt too: an empty claim would hold the trial for a minute
+    except BaseException as error:  # an interrupt too: an empty claim would hold the trial
+        with suppress(OSError):
             _path(place, generation + 1).unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise

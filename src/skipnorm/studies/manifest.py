@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Manifest", "Place", "collect", "gathered", "read_manifest", "write_manifest"]
 
 _FILE = "study.json"
-_GATHERED = "evidence.nc"
+GATHERED = "evidence.nc"
 _MARK = "gathered_from"
 _FORMAT = 1
 
@@ -173,7 +173,7 @@ def gathered(done: Sequence[Path], folder: Path) -> xr.Dataset:
         EvidenceError: a file is not what was written there.
     """
     mark = digest(_state_of(path) for path in done)
-    kept = _kept(folder / _GATHERED, mark)
+    kept = _kept(folder / GATHERED, mark)
     return kept if kept is not None else _gather(done, folder, mark)
 
 
@@ -215,5 +215,5 @@ def _gather(done: Sequence[Path], folder: Path, mark: str) -> xr.Dataset:
     evidence.attrs = {key: _short(str(joined)) for key, joined in evidence.attrs.items()}
     # Where it cannot be kept (a folder that is only read), it is gathered again next time.
     with suppress(EvidenceError):
-        write(evidence.assign_attrs({_MARK: mark}), folder / _GATHERED)
+        write(evidence.assign_attrs({_MARK: mark}), folder / GATHERED)
     return evidence

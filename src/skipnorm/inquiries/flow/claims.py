@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from skipnorm.inquiries.effects import cases
+from skipnorm.inquiries.effects import at_best_rate, cases
 from skipnorm.inquiries.flow import effects
-from skipnorm.inquiries.flow.effects import behind, end, half_rate, ratio, start
+from skipnorm.inquiries.flow.effects import behind, half_rate, ratio, start
 from skipnorm.verdicts import AtLeast, AtMost, Claim, Equivalent, Identity, Near
 
 __all__ = ["CLAIMS"]
@@ -27,7 +27,7 @@ def _cancelling(evidence: xr.Dataset) -> xr.DataArray:
 def _cancelled(evidence: xr.Dataset) -> xr.DataArray:
     sites = {
         "at the start": start(evidence, "identity", "cancelled"),
-        "after training": end(evidence, "identity", "cancelled"),
+        "after training": at_best_rate(evidence, "identity", "cancelled"),
     }
     return cases({name: share.max("layer") for name, share in sites.items()})
 
@@ -44,13 +44,13 @@ def _direct(evidence: xr.Dataset) -> xr.DataArray:
     return cases(
         {
             "at the start": start(evidence, "identity", "direct_error"),
-            "after training": end(evidence, "identity", "direct_error"),
+            "after training": at_best_rate(evidence, "identity", "direct_error"),
         }
     )
 
 
 def _share_kept(evidence: xr.Dataset) -> xr.DataArray:
-    share = end(evidence, "identity", "shortcut_share")
+    share = at_best_rate(evidence, "identity", "shortcut_share")
     law = effects.share_law(share.sizes["block"])
     return share.mean("block") - float(np.mean(law))
 

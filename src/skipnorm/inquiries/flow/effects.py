@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from skipnorm.evidence.rates import best_of_grid
 from skipnorm.formulas import theory
 from skipnorm.formulas.binomial import poisson_binomial
-from skipnorm.inquiries.effects import best, cases, numbered
+from skipnorm.inquiries.effects import at_best_rate, best, cases, numbered
 
 __all__ = [
     "NETWORKS",
@@ -19,7 +18,6 @@ __all__ = [
     "bend_of_shares",
     "branch_odds",
     "broken",
-    "end",
     "half_rate",
     "measured_lengths",
     "path_law",
@@ -44,14 +42,6 @@ def start(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
     whole = evidence[quantity].sel(variant=variant, drop=True)
     whole = whole.sel(step=0, drop=True) if "step" in whole.dims else whole
     return whole.max("rate")  # the same at every rate
-
-
-def end(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
-    """A quantity of a trained variant, at the rate that each seed chose on its validation data."""
-    chosen = best_of_grid(evidence.sel(variant=[variant]))["best_rate"]
-    rate = chosen.sel(variant=variant, drop=True)
-    last = evidence[quantity].isel(step=-1, drop=True).sel(variant=variant, drop=True)
-    return last.where(last["rate"] == rate).max("rate")
 
 
 def ratio(size: xr.DataArray) -> xr.DataArray:
@@ -153,7 +143,7 @@ def vanishing(evidence: xr.Dataset, variant: str) -> xr.DataArray:
     return cases(
         {
             "at the start": ratio(start(evidence, variant, "gradient_size")),
-            "after training": ratio(end(evidence, variant, "gradient_size")),
+            "after training": ratio(at_best_rate(evidence, variant, "gradient_size")),
         }
     )
 

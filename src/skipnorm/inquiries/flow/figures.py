@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from skipnorm.figures import profile, strip
-from skipnorm.inquiries.effects import cases, line
+from skipnorm.inquiries.effects import at_best_rate, cases, line
 from skipnorm.inquiries.flow import effects
-from skipnorm.inquiries.flow.effects import end, start
+from skipnorm.inquiries.flow.effects import start
 
 __all__ = ["CAPTIONS", "FIGURES"]
 
@@ -68,7 +68,9 @@ def cancelling(evidence: xr.Dataset) -> go.Figure:
 def trained(evidence: xr.Dataset) -> go.Figure:
     """The same after training."""
     names = ("identity", "no shortcut", "half", "projection", "shortcut gate")
-    measured = {_LABELS[name]: _relative(end(evidence, name, "gradient_size")) for name in names}
+    measured = {
+        _LABELS[name]: _relative(at_best_rate(evidence, name, "gradient_size")) for name in names
+    }
     return profile(
         measured,
         "layer",
@@ -82,7 +84,7 @@ def cancelled(evidence: xr.Dataset) -> go.Figure:
     """For how many samples the branches cancel half of the direct term or more."""
     measured = {
         "before training": start(evidence, "identity", "cancelled"),
-        "after training": end(evidence, "identity", "cancelled"),
+        "after training": at_best_rate(evidence, "identity", "cancelled"),
     }
     return profile(measured, "layer", x_title="behind block", y_title="share of samples")
 
@@ -121,7 +123,7 @@ def shares(evidence: xr.Dataset) -> go.Figure:
     """How much of the gradient comes through the shortcut, block by block."""
     measured = {
         "before training": start(evidence, "identity", "shortcut_share"),
-        "after training": end(evidence, "identity", "shortcut_share"),
+        "after training": at_best_rate(evidence, "identity", "shortcut_share"),
     }
     blocks = measured["before training"]["block"].values
     law = xr.DataArray(effects.share_law(len(blocks)), {"block": blocks}, "block")

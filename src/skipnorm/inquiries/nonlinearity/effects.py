@@ -9,7 +9,7 @@ import xarray as xr
 
 from skipnorm.formulas.kernels import arc_cosine_slope, correlations
 from skipnorm.formulas.quadrature import nonlinearity_index
-from skipnorm.inquiries.effects import best, cases, numbered, of
+from skipnorm.inquiries.effects import at_best_rate, best, cases, numbered, of
 from skipnorm.inquiries.nonlinearity.readings import INNER
 from skipnorm.inquiries.nonlinearity.study import GAINS, SHIFTS
 
@@ -103,12 +103,7 @@ def one_sided(evidence: xr.Dataset, variant: str) -> xr.DataArray:
 
 def settled(evidence: xr.Dataset, variant: str, quantity: str) -> xr.DataArray:
     """A quantity of a trained network at the end, at the rate that is best on validation data."""
-    from skipnorm.evidence.rates import best_of_grid
-
-    part = evidence.sel(variant=[variant])
-    rates = best_of_grid(part)["best_rate"].sel(variant=variant, drop=True)
-    values = of(evidence, variant, quantity, step=evidence["step"].values.max())
-    chosen = values.where(values["rate"] == rates).max("rate")
+    chosen = at_best_rate(evidence, variant, quantity)
     return chosen.dropna("layer", how="all") if "layer" in chosen.dims else chosen
 
 
